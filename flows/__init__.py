@@ -1,0 +1,6 @@
+"""The two flows, one for each repository of the user's pipeline."""
+
+from flows.deploy_to_k8s import deploy_to_k8s
+from flows.update_flowise_deployment import update_flowise_deployment
+
+__all__ = ["deploy_to_k8s", "update_flowise_deployment"]

@@ -1,0 +1,95 @@
+"""The flow ``deploy-to-k8s``, which mirrors the workflow of that name in the Flowise repository."""
+
+import getpass
+
+from prefect import flow
+from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+from flows.update_flowise_deployment import update_flowise_deployment
+from tasks.build_image import build_server, build_ui
+from tasks.connections import source_repository
+from tasks.core.models import BuiltImage, DeployResult, Environment, ImageUpdate, NodeVersion, Target, Transport
+from tasks.core.models import OptionalTag
+from tasks.core.settings import load
+from tasks.core.source import Source, checkout
+from tasks.dispatch import dispatch
+from tasks.get_digest import get_digest
+from tasks.set_env import set_env
+from tasks.summary import summarize_deploy
+
+
+@flow(name="deploy-to-k8s", flow_run_name="{environment} {ref}")
+def deploy_to_k8s(
+    environment: Environment = "dev",
+    ref: str = "main",
+    node_version: NodeVersion = "20",
+    tag_version: OptionalTag = None,
+    dispatch_via: Transport | None = None,
+    force: bool = False,
+) -> DeployResult:
+    """Build both images of a commit, push them, and have their digests written into the GitOps repository.
+
+    Args:
+        environment: where the images go.
+        ref: branch, tag or commit of the source repository.
+        node_version: the Dockerfiles' NODE_VERSION.
+        tag_version: goes in front of the tag, such as v1.2.0 in v1.2.0-f3a21bc.
+        dispatch_via: how the second flow is reached; the setting DISPATCH_VIA where empty.
+        force: build again what was built before.
+
+    Raises:
+        tasks.core.errors.DeliveryError: what went wrong, with a hint.
+    """
+    settings = load()
+    settings.require("source_repo", "gitops_repo", "ecr_registry")
+    via = dispatch_via or settings.dispatch_via
+    target = set_env(environment, ref, node_version, tag_version)
+    with checkout(source_repository(settings), target.sha, settings.work_dir) as source:
+        server, ui = build_images(target, source, force)
+    update = image_update(target, server, ui)
+    dispatch(update, via)
+    result = DeployResult(
+        environment=environment,
+        tag=target.tag,
+        sha=target.sha,
+        server=server,
+        ui=ui,
+        dispatched_via=via,
+        update=update_inline(update) if via == "inline" else None,
+    )
+    summarize_deploy(result)
+    return result
+
+
+def build_images(target: Target, source: Source, force: bool) -> list[BuiltImage]:
+    """Both images, side by side, confirmed by the registry; what it has lost since is built again."""
+    tasks = [build_server, build_ui]
+    builds = [build.with_options(refresh_cache=force).submit(target, source) for build in tasks]
+    digests = [get_digest.submit(build.result(), target) for build in builds]
+    return [digest.result() or rebuild(build, target, source) for digest, build in zip(digests, tasks, strict=True)]
+
+
+def rebuild(build, target, source):
+    """One image once more, although Prefect has it cached."""
+    return get_digest(build.with_options(refresh_cache=True)(target, source), target)
+
+
+def image_update(target: Target, server: BuiltImage, ui: BuiltImage) -> ImageUpdate:
+    """The message to the second flow."""
+    run = FlowRunContext.get().flow_run
+    return ImageUpdate.parse(
+        environment=target.environment,
+        tag=target.tag,
+        sha=target.sha,
+        server_digest=server.digest,
+        ui_digest=ui.digest,
+        actor=(run.created_by and run.created_by.display_value) or getpass.getuser(),
+        workflow_run_id=str(run.id),
+    )
+
+
+def update_inline(update: ImageUpdate):
+    """The second flow as a subflow. This run's heartbeat speaks for both: a second one would cost a second at its end."""
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        return update_flowise_deployment(**update.model_dump())

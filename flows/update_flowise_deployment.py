@@ -1,0 +1,55 @@
+"""The flow ``update-flowise-deployment``, which mirrors the workflow of that name in the DevOps repository."""
+
+from prefect import flow
+
+from tasks.core.models import (
+    Environment,
+    ImageUpdate,
+    OptionalDigest,
+    OptionalLine,
+    OptionalSha,
+    Tag,
+    UpdateResult,
+)
+from tasks.core.settings import load
+from tasks.summary import summarize_update
+from tasks.update_kustomization import update_kustomization
+
+
+@flow(name="update-flowise-deployment", flow_run_name="{environment} {tag}")
+def update_flowise_deployment(
+    environment: Environment,
+    tag: Tag,
+    sha: OptionalSha = None,
+    server_digest: OptionalDigest = None,
+    ui_digest: OptionalDigest = None,
+    actor: OptionalLine = None,
+    workflow_run_id: OptionalLine = None,
+) -> UpdateResult:
+    """Write new images into an environment's overlay, by digest where there is one, else by tag; commit and push.
+
+    Args:
+        environment: the overlay to update.
+        tag: the images' tag.
+        sha: the source commit the images were built from.
+        server_digest: digest of flowise-server, sha256:...
+        ui_digest: digest of flowise-ui, sha256:...
+        actor: who asked for it.
+        workflow_run_id: the run that built the images.
+
+    Raises:
+        tasks.core.errors.DeliveryError: what went wrong, with a hint.
+    """
+    load().require("gitops_repo", "ecr_registry")
+    update = ImageUpdate.parse(
+        environment=environment,
+        tag=tag,
+        sha=sha,
+        server_digest=server_digest,
+        ui_digest=ui_digest,
+        actor=actor,
+        workflow_run_id=workflow_run_id,
+    )
+    result = update_kustomization(update)
+    summarize_update(result)
+    return result

@@ -1,0 +1,88 @@
+"""The other sides that tasks talk to, with the credentials of a Prefect block where there is one.
+
+A block is asked for by name and imported only when it exists: the packages behind the blocks are slow to load.
+"""
+
+from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+from pydantic import SecretStr
+
+from tasks.core import git
+from tasks.core.registry import Registry, is_ecr
+from tasks.core.settings import Settings
+
+
+def source_repository(settings: Settings) -> git.Remote:
+    """The source repository.
+
+    Raises:
+        InvalidInput: ``SOURCE_REPO`` is not set, or is no repository.
+    """
+    settings.require("source_repo")
+    return _remote(settings, settings.source_repo)
+
+
+def gitops_repository(settings: Settings) -> git.Remote:
+    """The GitOps repository.
+
+    Raises:
+        InvalidInput: ``GITOPS_REPO`` is not set, or is no repository.
+    """
+    settings.require("gitops_repo")
+    return _remote(settings, settings.gitops_repo)
+
+
+def registry(settings: Settings) -> Registry:
+    """The registry, by its name ECR or a plain one.
+
+    Raises:
+        InvalidInput: ``ECR_REGISTRY`` is not set, or is no host.
+    """
+    settings.require("ecr_registry")
+    if not is_ecr(settings.ecr_registry):
+        return Registry(settings.ecr_registry)
+    from tasks.core.ecr import Ecr  # noqa: PLC0415 - boto3 is slow to load and only ECR needs it
+
+    return Ecr(settings.ecr_registry, _ecr_client(settings), create=settings.ecr_create_repositories)
+
+
+def github_token(settings: Settings) -> SecretStr | None:
+    """GitHub's token: that of the ``GitHubCredentials`` block, else ``GITOPS_TOKEN``."""
+    if not _exists("github-credentials", settings.github_credentials_block):
+        return settings.gitops_token
+    from prefect_github import GitHubCredentials  # noqa: PLC0415
+
+    return GitHubCredentials.load(settings.github_credentials_block).token or settings.gitops_token
+
+
+def _remote(settings: Settings, repository: str) -> git.Remote:
+    where = git.remote(repository, None, settings.github_api_url, settings.git_timeout)
+    if not where.url.startswith(("http://", "https://")):
+        return where
+    return git.Remote(where.url, github_token(settings), where.timeout)
+
+
+def _ecr_client(settings: Settings) -> Any:  # noqa: ANN401 - boto3 makes the class at run time
+    from tasks.core.ecr import region_of  # noqa: PLC0415
+
+    region = settings.aws_region or region_of(settings.ecr_registry)
+    if _exists("aws-credentials", settings.aws_credentials_block):
+        from prefect_aws import AwsCredentials  # noqa: PLC0415
+
+        credentials = AwsCredentials.load(settings.aws_credentials_block)
+        credentials.region_name = credentials.region_name or region
+        return credentials.get_client("ecr")
+    import boto3  # noqa: PLC0415
+
+    return boto3.client("ecr", region_name=region)
+
+
+def _exists(block_type: str, name: str) -> bool:
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_block_document_by_name(name, block_type)
+        except ObjectNotFound:
+            return False
+    return True

@@ -1,0 +1,1 @@
+"""The work itself, in plain Python: importable and testable without Prefect."""

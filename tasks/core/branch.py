@@ -1,0 +1,131 @@
+"""The head of a branch in a repository elsewhere, read and written without a checkout.
+
+Only the commit, the folders on the way to a file and the file itself are fetched, one at a time, so that the
+cost does not grow with the repository (partial clone, git-rev-list(1) ``--filter=tree:0``). From a server
+that knows no filters the whole commit comes at once and nothing more is asked for.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks.core import git
+from tasks.core.errors import InvalidInput, NotFound
+
+BOT = "github-actions[bot]"
+BOT_EMAIL = "github-actions[bot]@users.noreply.github.com"
+
+FOLDER, FILES = "040000", ("100644", "100755")
+"""Modes of tree entries (git-fast-import(1), "filemodify")."""
+
+
+class Entry(NamedTuple):
+    """One line of a tree: a file or a folder."""
+
+    mode: str
+    kind: str
+    object: str
+    name: str
+
+
+class Branch:
+    """A branch at the commit that was its head when :meth:`fetch` was last called.
+
+    Args:
+        where: the repository.
+        name: the branch's name.
+        scratch: folder for the objects that are fetched and made; must not exist yet.
+    """
+
+    def __init__(self, where: git.Remote, name: str, scratch: Path) -> None:
+        git.check_ref(name)
+        self.where, self.name, self.head = where, name, ""
+        self._scratch, self._here = scratch, set[str]()
+        git.init(scratch, where)
+
+    def fetch(self) -> str:
+        """Fetch the branch's newest commit and return its sha.
+
+        Raises:
+            NotFound: there is no such repository or branch.
+            AccessDenied, Unavailable: as the git server answers.
+        """
+        self._fetch(f"refs/heads/{self.name}")
+        self.head = self._git("rev-parse", "FETCH_HEAD").strip()
+        present = self._git("cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objectname)")
+        self._here = set(present.split())
+        return self.head
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            NotFound: there is no such file.
+            InvalidInput: it is not a plain file.
+        """
+        *folders, name = path.split("/")
+        entry = self.folder("/".join(folders)).get(name)
+        if entry is None:
+            raise NotFound(f"{self.where.url} has no {path} on branch {self.name}.")
+        if entry.mode not in FILES:
+            raise InvalidInput(f"{path} in {self.where.url} is not a plain file.", "Replace the link by the file.")
+        self._need(entry.object)
+        return git.run_bytes(self.where, "cat-file", "blob", entry.object, directory=self._scratch)
+
+    def folder(self, path: str) -> dict[str, Entry]:
+        """The entries of a folder by name; empty where there is no such folder."""
+        levels = self._levels(path)
+        return levels[-1] if len(levels) == len(path.split("/")) + 1 else {}
+
+    def commit(self, path: str, content: bytes, message: str) -> str:
+        """Make a commit on top of the head in which one existing file is different, and return its sha."""
+        *folders, name = path.split("/")
+        levels = self._levels("/".join(folders))
+        written = git.run(self.where, "hash-object", "-w", "--stdin", directory=self._scratch, stdin=content).strip()
+        for entries, part in zip(reversed(levels), reversed([*folders, name]), strict=True):
+            old = entries[part]
+            written = self._write_tree({**entries, part: Entry(old.mode, old.kind, written, part)})
+        author = ("-c", f"user.name={BOT}", "-c", f"user.email={BOT_EMAIL}")
+        return self._git(*author, "commit-tree", written, "-p", self.head, stdin=message.encode()).strip()
+
+    def push(self, commit: str) -> None:
+        """Make a commit the branch's new head.
+
+        Raises:
+            LostRace: the branch has another head by now; fetch, and make the commit again on top of that.
+            PushRefused, AccessDenied, Unavailable: as the git server answers.
+        """
+        self._git("push", "-q", "origin", f"{commit}:refs/heads/{self.name}")
+
+    def _levels(self, path: str) -> list[dict[str, Entry]]:
+        """The entries of the root and of each folder on the way to ``path``, as far as there are any."""
+        tree = self._git("cat-file", "commit", self.head).split("\n", 1)[0].removeprefix("tree ")
+        levels = [self._entries(tree)]
+        for name in path.split("/"):
+            entry = levels[-1].get(name)
+            if entry is None or entry.kind != "tree":
+                break
+            levels.append(self._entries(entry.object))
+        return levels
+
+    def _entries(self, tree: str) -> dict[str, Entry]:
+        self._need(tree)
+        rows = (row.partition("\t") for row in self._git("ls-tree", "-z", tree).split("\0") if row)
+        return {name: Entry(*about.split(), name) for about, _, name in rows}
+
+    def _write_tree(self, entries: dict[str, Entry]) -> str:
+        rows = (f"{each.mode} {each.kind} {each.object}\t{each.name}\0" for each in entries.values())
+        stdin = "".join(rows).encode(errors="surrogateescape")
+        tree = self._git("mktree", "-z", "--missing", stdin=stdin).strip()
+        self._here.add(tree)
+        return tree
+
+    def _need(self, name: str) -> None:
+        if name not in self._here:
+            self._fetch(name)
+            self._here.add(name)
+
+    def _fetch(self, what: str) -> None:
+        self._git("fetch", "-q", "--depth=1", "--filter=tree:0", "--no-tags", "origin", what)
+
+    def _git(self, *args: str, stdin: bytes = b"") -> str:
+        return git.run(self.where, *args, directory=self._scratch, stdin=stdin)

@@ -1,0 +1,63 @@
+"""The one family of exceptions. Whether a failure is worth another try is decided by its type.
+
+``Terminal`` errors say the same thing however often they are asked; ``Retryable`` ones may heal by
+themselves. Prefect's retry condition (``tasks.policy``) reads nothing else.
+"""
+
+
+class DeliveryError(Exception):
+    """Something a person has to know: what went wrong with which thing, and the way out of it.
+
+    Args:
+        message: one sentence that names the thing.
+        hint: what to do about it; empty when the message says it all.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        # Both go to ``args``, so that the exception survives pickling between Prefect's processes.
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nHint: {self.hint}" if self.hint else self.message
+
+
+class Terminal(DeliveryError):
+    """Trying again gives the same answer."""
+
+
+class Retryable(DeliveryError):
+    """Another try may succeed: a network, a busy server, a lost race."""
+
+
+class InvalidInput(Terminal):
+    """A parameter, a setting or a file that cannot be what it should be."""
+
+
+class NotFound(Terminal):
+    """The other side answered, and said that the thing isn't there."""
+
+
+class AccessDenied(Terminal):
+    """The other side answered, and refused these credentials."""
+
+
+class BuildFailed(Terminal):
+    """The Dockerfile's own build failed; the message ends with the build's last lines."""
+
+
+class Conflict(Terminal):
+    """The thing exists, is different, and must not be replaced."""
+
+
+class PushRefused(Terminal):
+    """The git server refuses the commit: a protected branch, a hook, a missing permission."""
+
+
+class Unavailable(Retryable):
+    """The other side cannot be reached, is overloaded or failed on its own account."""
+
+
+class LostRace(Retryable):
+    """Another writer pushed first; the edit must be applied again on the new head."""

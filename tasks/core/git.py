@@ -1,0 +1,259 @@
+"""Git, as verbs over repositories that nobody has checked out.
+
+Git runs in a clean environment: no configuration of the user's or the machine's, no hooks, no prompts,
+English messages, bounded time. A token travels in the child's environment, where git's own credential
+matching hands it to the one host it is for; it is never in an argument, a URL or a file.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+from pydantic.dataclasses import dataclass
+
+from tasks.core import process
+from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, LostRace, NotFound, PushRefused, Unavailable
+from tasks.core.process import CommandFailed
+
+TOKEN_VARIABLE = "DELIVERY_GIT_TOKEN"  # noqa: S105 - the name of a variable, not a secret
+
+HELPER = f'!f() {{ test "$1" = get && printf "username=x-access-token\\npassword=%s\\n" "${TOKEN_VARIABLE}"; }}; f'
+"""A credential helper, as gitcredentials(7) describes it: git's shell snippet reads the token's variable."""
+
+FULL_SHA = re.compile(r"[0-9a-f]{40}")
+SHORT_SHA = re.compile(r"[0-9a-f]{7,39}")
+ON_GITHUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A repository somewhere else.
+
+    Args:
+        url: anything git fetches from, without credentials in it.
+        token: the password for ``https``, or ``None``.
+        timeout: seconds that one command may take.
+    """
+
+    url: str
+    token: SecretStr | None = None
+    timeout: float = 600
+
+
+def remote(repository: str, token: SecretStr | None, api_url: str, timeout: float = 600) -> Remote:
+    """The remote that a setting names: ``owner/name`` is on the GitHub of ``api_url``, the rest is git's own.
+
+    Raises:
+        InvalidInput: the text could be taken for an option, or carries a password.
+    """
+    if not repository.isprintable() or repository.startswith("-"):
+        raise InvalidInput(f"{repository!r} is not a git repository.", "Use owner/name, a git URL or a path.")
+    if ON_GITHUB.fullmatch(repository):
+        return Remote(f"{_web_url(api_url)}/{repository}.git", token, timeout)
+    address = urlsplit(repository)
+    if address.scheme in ("http", "https") and (address.username or address.password):
+        raise InvalidInput(
+            f"The URL of {address.hostname}{address.path} carries credentials.",
+            "Take them out of the URL and set GITOPS_TOKEN: URLs end up in logs and process lists.",
+        )
+    return Remote(repository, token, timeout)
+
+
+def _web_url(api_url: str) -> str:
+    # https://api.github.com -> https://github.com, https://HOST/api/v3 -> https://HOST
+    return api_url.rstrip("/").removesuffix("/api/v3").replace("://api.", "://", 1)
+
+
+def run(where: Remote, *args: str, directory: Path | None = None, stdin: bytes = b"") -> str:
+    """Run one git command that may talk to ``where``, and return what it printed.
+
+    Raises:
+        NotFound, AccessDenied, Unavailable, LostRace, PushRefused: what git's own words mean.
+    """
+    return run_bytes(where, *args, directory=directory, stdin=stdin).decode(errors="surrogateescape")
+
+
+def run_bytes(where: Remote, *args: str, directory: Path | None = None, stdin: bytes = b"") -> bytes:
+    """As :func:`run`, for output that is not text."""
+    command = ["git", *(["-C", str(directory)] if directory else []), *args]
+    secrets = [where.token.get_secret_value()] if where.token else []
+    try:
+        return process.run(command, env=environment(where), timeout=where.timeout, stdin=stdin, secrets=secrets)
+    except CommandFailed as error:
+        raise explain(error, where) from None
+    except FileNotFoundError:
+        raise InvalidInput("git is not installed.", "Install it, for example with apt-get install git.") from None
+
+
+def environment(where: Remote) -> dict[str, str]:
+    """The environment of a git command that talks to ``where``."""
+    settings = {
+        "core.hooksPath": "/dev/null",
+        "gc.auto": "0",
+        "credential.helper": "",
+        # An aborted or crawling transfer ends by itself: 1000 bytes a second over half a minute.
+        "http.lowSpeedLimit": "1000",
+        "http.lowSpeedTime": "30",
+    }
+    extra = {
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "true",
+        "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
+        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20",
+    }
+    if where.token and where.url.startswith(("http://", "https://")):
+        address = urlsplit(where.url)
+        settings[f"credential.{address.scheme}://{address.netloc}.helper"] = HELPER
+        extra[TOKEN_VARIABLE] = where.token.get_secret_value()
+    return process.clean_environment({**extra, **_as_environment(settings)})
+
+
+def _as_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    numbered = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (key, value) in enumerate(settings.items()):
+        numbered |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return numbered
+
+
+LOST_RACE = ("non-fast-forward", "fetch first", "cannot lock ref", "incorrect old value provided")
+REFUSED = ("remote rejected", "protected branch", "hook declined", "pre-receive hook")
+DENIED = ("authentication failed", "could not read username", "could not read password", "permission denied",
+          "returned error: 401", "returned error: 403", "host key verification failed")  # fmt: skip
+MISSING = ("repository not found", "does not appear to be a git repository", "returned error: 404",
+           "couldn't find remote ref", "not our ref", "does not exist", "no such file or directory",
+           "unadvertised object", "not found")  # fmt: skip
+
+
+def explain(error: CommandFailed, where: Remote) -> DeliveryError:
+    """Git's failure as one of ours. What isn't recognised as final counts as a matter of the network."""
+    said = error.stderr.lower()
+    last = error.stderr.strip()[-2000:]
+    if any(words in said for words in DENIED):
+        return AccessDenied(
+            f"{where.url} refused these credentials: {last}",
+            "Check GITOPS_TOKEN or the GitHubCredentials block: set, not expired, allowed to use this repository?",
+        )
+    if any(words in said for words in LOST_RACE):
+        return LostRace(f"Another writer pushed to {where.url} first.", "Run again.")
+    if any(words in said for words in REFUSED):
+        return PushRefused(
+            f"{where.url} refused the push: {last}",
+            "Allow the token's owner to push to this branch, or look at what the server's hook says.",
+        )
+    if any(words in said for words in MISSING):
+        return NotFound(
+            f"{where.url} does not have what was asked for: {last}",
+            "Check the repository's name and the branch. GitHub says 'not found' of private repositories, too, "
+            "when the token may not read them.",
+        )
+    return Unavailable(f"git could not talk to {where.url}: {error}")
+
+
+def resolve(where: Remote, ref: str, scratch: Path) -> str:
+    """The full sha of a branch, a tag or a commit, in this order.
+
+    Branches and tags are asked for without fetching anything; a full sha is taken at its word (fetching it
+    will tell); an abbreviated one needs the list of commits, which goes to ``scratch``.
+
+    Raises:
+        InvalidInput: not a name git allows.
+        NotFound: there is no such branch, tag or commit.
+    """
+    check_ref(ref)
+    heads, tags = f"refs/heads/{ref}", f"refs/tags/{ref}"
+    answer = run(where, "ls-remote", "--", where.url, heads, tags, f"{tags}^{{}}", ref)
+    found = {name: sha for sha, _, name in (line.partition("\t") for line in answer.splitlines())}
+    for name in (heads, f"{tags}^{{}}", tags, ref):
+        if name in found:
+            return found[name]
+    if FULL_SHA.fullmatch(ref.lower()):
+        return ref.lower()
+    sha = _resolve_short(where, ref.lower(), scratch) if SHORT_SHA.fullmatch(ref.lower()) else None
+    if sha is None:
+        raise NotFound(
+            f"{ref!r} is not a branch, tag or commit of {where.url}.", "Push it first, or check the spelling."
+        )
+    return sha
+
+
+def check_ref(ref: str) -> None:
+    """Refuse what git does not allow as a ref (git-check-ref-format(1)) and what it would take for an option.
+
+    Raises:
+        InvalidInput: names the ref.
+    """
+    forbidden = set(" ~^:?*[\\") & set(ref)
+    parts = ref.split("/")
+    if (
+        not 0 < len(ref) <= 255
+        or not ref.isprintable()
+        or ref.startswith("-")
+        or forbidden
+        or ".." in ref
+        or "@{" in ref
+        or ref == "@"
+        or any(not part or part.startswith(".") or part.endswith((".lock", ".")) for part in parts)
+    ):
+        raise InvalidInput(
+            f"{ref[:80]!r} is not a branch, tag or commit.", "Give a name such as main, v1.2.0 or a sha."
+        )
+
+
+def _resolve_short(where: Remote, prefix: str, scratch: Path) -> str | None:
+    init(scratch, where)
+    run(where, "fetch", "-q", "--filter=tree:0", "--tags", "origin", "+refs/heads/*:refs/heads/*", directory=scratch)
+    commits = run(where, "rev-list", "--all", directory=scratch).split()
+    matches = [sha for sha in commits if sha.startswith(prefix)]
+    if len(matches) > 1:
+        raise InvalidInput(f"{prefix} is the beginning of {len(matches)} commits.", "Give more of the sha.")
+    return matches[0] if matches else None
+
+
+def init(directory: Path, where: Remote) -> None:
+    """Make an empty bare repository whose ``origin`` is ``where``.
+
+    Its attributes make ``git archive`` hand out every file of a commit as a checkout would.
+    """
+    run(where, "init", "-q", "--bare", "--template=", str(directory))
+    run(where, "config", "remote.origin.url", where.url, directory=directory)
+    (directory / "info").mkdir(exist_ok=True)
+    (directory / "info" / "attributes").write_text("* -export-ignore -export-subst\n")
+
+
+def fetch_commit(where: Remote, sha: str, directory: Path) -> None:
+    """Fetch one commit with all its files and without its history into a new repository.
+
+    Raises:
+        NotFound: no branch or tag of the repository has this commit.
+    """
+    init(directory, where)
+    try:
+        run(where, "fetch", "-q", "--depth=1", "--no-tags", "origin", sha, directory=directory)
+    except NotFound:
+        # Some servers hand out only what a branch or tag points at: take everything, then look.
+        run(where, "fetch", "-q", "--tags", "origin", "+refs/heads/*:refs/heads/*", directory=directory)
+        if sha not in run(where, "rev-list", "--all", directory=directory).split():
+            raise NotFound(f"{where.url} has no commit {sha}.", "Push it first, or check the sha.") from None
+
+
+@contextmanager
+def archive(directory: Path, sha: str, folder: str = ".") -> Iterator[IO[bytes]]:
+    """A commit's files as a tar stream, as they would be checked out; modes as with umask 022."""
+    tree = sha if folder in ("", ".") else f"{sha}:{folder}"
+    command = ["git", "-C", str(directory), "-c", "tar.umask=022", "archive", "--format=tar", tree]
+    with process.stream(command, env=environment(Remote(str(directory)))) as out:
+        yield out
+
+
+def read(directory: Path, sha: str, path: str) -> bytes | None:
+    """A file of a commit; ``None`` where the commit has no such file."""
+    here = Remote(str(directory))
+    if not run(here, "ls-tree", sha, "--", path, directory=directory).strip():
+        return None
+    return run_bytes(here, "cat-file", "blob", f"{sha}:{path}", directory=directory)

@@ -1,0 +1,140 @@
+"""An image update, written into the GitOps repository: one commit, on the newest head, or none at all."""
+
+import difflib
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic.dataclasses import dataclass
+
+from tasks.core import kustomization
+from tasks.core.branch import Branch
+from tasks.core.errors import InvalidInput, LostRace, NotFound
+from tasks.core.git import Remote
+from tasks.core.models import SERVER, UI, ImageChange, ImageRef, ImageUpdate, UpdateResult
+
+FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+"""What kustomize looks for in a folder (kustomize's api/konfig, RecognizedKustomizationFileNames)."""
+
+PATIENCE = 120.0
+"""Seconds to go on after lost races before the next retry is Prefect's."""
+
+
+@dataclass(frozen=True)
+class GitOps:
+    """Where the overlays are.
+
+    Args:
+        where: the repository.
+        branch: the branch that Argo CD watches.
+        overlays: the folder with one overlay for each environment.
+        work_dir: where fetched objects may live meanwhile.
+    """
+
+    where: Remote
+    branch: str
+    overlays: str
+    work_dir: Path
+
+
+def images_of(update: ImageUpdate, registry: str) -> list[ImageRef]:
+    """What the overlay has to say: by digest where there is one, else by tag."""
+    wanted = ((SERVER, update.server_digest), (UI, update.ui_digest))
+    return [
+        ImageRef(spec.name, f"{registry}/{spec.name}", None if digest else update.tag, digest)
+        for spec, digest in wanted
+    ]
+
+
+def write(repository: GitOps, update: ImageUpdate, registry: str, log: Callable[[str], None]) -> UpdateResult:
+    """Write an update's images into its environment's overlay, commit and push.
+
+    The edit is made on the branch's head; when somebody else pushes first, it is made again on the new head.
+
+    Raises:
+        NotFound: no such repository, branch or overlay.
+        InvalidInput: the overlay's kustomization is not one.
+        PushRefused, AccessDenied, Unavailable: as the git server answers.
+        LostRace: other writers were faster for two minutes.
+    """
+    images = images_of(update, registry)
+    with tempfile.TemporaryDirectory(prefix="flowise-gitops-", dir=repository.work_dir) as scratch:
+        branch = Branch(repository.where, repository.branch, Path(scratch) / "gitops.git")
+        started, lost = time.monotonic(), 0
+        while True:
+            try:
+                return _write_once(branch, repository.overlays, update, images, log)
+            except LostRace as race:
+                lost += 1
+                if time.monotonic() - started > PATIENCE:
+                    raise
+                log(f"{race.message} Trying again on the new head.")
+                time.sleep(random.uniform(0, min(2.0, 0.05 * 2**lost)))  # noqa: S311 - spreads writers, no secret
+
+
+def _write_once(
+    branch: Branch, overlays: str, update: ImageUpdate, images: Sequence[ImageRef], log: Callable[[str], None]
+) -> UpdateResult:
+    head = branch.fetch()
+    log(f"{branch.where.url} {branch.name} is at {head[:7]}")
+    overlay = f"{overlays}/{update.environment}"
+    path = _kustomization_in(branch, overlays, update.environment)
+    before = _text(branch.read(path), path)
+    after = kustomization.set_images(before, images, where=path)
+    commit = head
+    if after != before:
+        commit = branch.commit(path, after.encode(), message(update))
+        branch.push(commit)
+    return UpdateResult(
+        environment=update.environment,
+        tag=update.tag,
+        changed=after != before,
+        commit=commit,
+        overlay_path=overlay,
+        images=tuple(images),
+        changes=_changes(before, path, images) if after != before else (),
+        diff=_diff(before, after, path),
+    )
+
+
+def message(update: ImageUpdate) -> str:
+    """The commit message, line by line that of the user's workflow; a line without a value is left out."""
+    body = {"Triggered by": update.actor, "Source SHA": update.sha, "Tag": update.tag}
+    lines = [f"{name}: {value}" for name, value in body.items() if value]
+    return f"chore({update.environment}): update flowise images to {update.tag}\n\n" + "\n".join(lines) + "\n"
+
+
+def _kustomization_in(branch: Branch, overlays: str, environment: str) -> str:
+    there = branch.folder(f"{overlays}/{environment}")
+    found = [name for name in FILE_NAMES if name in there]
+    if len(found) == 1:
+        return f"{overlays}/{environment}/{found[0]}"
+    if found:
+        raise InvalidInput(
+            f"{overlays}/{environment} has {' and '.join(found)}.", "kustomize allows only one: remove the other."
+        )
+    known = ", ".join(name for name, entry in branch.folder(overlays).items() if entry.kind == "tree")
+    raise NotFound(
+        f"{branch.where.url} has no {overlays}/{environment}/{FILE_NAMES[0]} on branch {branch.name}.",
+        f"Overlays there: {known or 'none'}. Add the overlay, or set OVERLAYS_PATH.",
+    )
+
+
+def _text(content: bytes, path: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not UTF-8 text: {error}.", "Nothing was changed.") from None
+
+
+def _changes(before: str, path: str, images: Sequence[ImageRef]) -> tuple[ImageChange, ...]:
+    old = {image.name: image for image in kustomization.read_images(before)}
+    changes = (ImageChange(old=old.get(image.name), new=image) for image in images)
+    return tuple(change for change in changes if change.old != change.new)
+
+
+def _diff(before: str, after: str, path: str) -> str:
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    return "".join(difflib.unified_diff(old, new, f"a/{path}", f"b/{path}"))

@@ -1,0 +1,102 @@
+"""The one door to other programs: bounded in time, redacted, and with nothing left behind."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO
+
+KEPT = ("PATH", "TMPDIR", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSH_COMMAND")
+"""What a child sees of this process's environment, beside the proxies."""
+
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+
+
+class CommandFailed(Exception):
+    """A program ended with an error, or did not end in time.
+
+    Args:
+        command: the argument list.
+        code: exit status; negative for a signal; ``None`` when time ran out.
+        stderr: what it said, secrets replaced.
+    """
+
+    def __init__(self, command: Sequence[str], code: int | None, stderr: str) -> None:
+        super().__init__(list(command), code, stderr)
+        self.command, self.code, self.stderr = list(command), code, stderr
+
+    def __str__(self) -> str:
+        outcome = "ran out of time" if self.code is None else f"ended with {self.code}"
+        return f"`{' '.join(self.command)}` {outcome}: {self.stderr.strip()}"
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a child: what it needs to run and reach the network, English messages, and ``extra``."""
+    kept = {name: value for name, value in os.environ.items() if name in KEPT or name.lower() in PROXIES}
+    return {**kept, "LC_ALL": "C", **(extra or {})}
+
+
+def run(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    timeout: float,
+    stdin: bytes = b"",
+    secrets: Sequence[str] = (),
+) -> bytes:
+    """Run a program to its end and return what it printed.
+
+    Args:
+        command: program and arguments; no shell is involved.
+        env: the whole environment of the child.
+        timeout: seconds.
+        stdin: what the child reads.
+        secrets: texts to be replaced in the error.
+
+    Raises:
+        CommandFailed: the exit status is not zero, or the time ran out.
+    """
+    with _group(command, env, stderr=subprocess.PIPE) as child:
+        try:
+            out, err = child.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise CommandFailed(command, None, f"no end after {timeout:g} seconds") from None
+    if child.returncode:
+        raise CommandFailed(command, child.returncode, redact(err.decode(errors="replace"), secrets))
+    return bytes(out)
+
+
+@contextmanager
+def stream(command: Sequence[str], *, env: Mapping[str, str]) -> Iterator[IO[bytes]]:
+    """Run a program and read its output as it comes; on leaving, it has ended or is ended.
+
+    Raises:
+        CommandFailed: the output was read to its end and the exit status is not zero.
+    """
+    with _group(command, env, stderr=subprocess.DEVNULL) as child:
+        assert child.stdout is not None  # noqa: S101 - a pipe, for the type checker
+        yield child.stdout
+        child.stdout.read()  # what the reader left, so that the program is not stuck with it
+        if child.wait():
+            raise CommandFailed(command, child.returncode, "its output is not complete")
+
+
+def redact(text: str, secrets: Sequence[str]) -> str:
+    """``text`` with every secret replaced by asterisks."""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "********")
+    return text
+
+
+@contextmanager
+def _group(command: Sequence[str], env: Mapping[str, str], stderr: int) -> Iterator["subprocess.Popen[bytes]"]:
+    # A session of its own, so that the helpers a program starts (git's transports) can be ended with it.
+    with subprocess.Popen(
+        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+    ) as child:
+        try:
+            yield child
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)

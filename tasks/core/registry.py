@@ -1,0 +1,193 @@
+"""An OCI registry, asked over its own API: which digest a tag has, and one more tag for a digest.
+
+By hand with httpx: the four calls of the distribution specification that are needed here are fewer lines than
+an adapter around any of the packages that have them, and only "not found" may ever mean absent.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable, Mapping
+
+import httpx
+
+from tasks.core.errors import AccessDenied, Conflict, DeliveryError, InvalidInput, NotFound, Unavailable
+
+MANIFESTS = ", ".join(
+    (
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    )
+)
+"""Every kind of manifest a tag can have. Without this header a registry converts, and the digest is another one."""
+
+HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
+
+Credentials = tuple[str, str]
+
+
+class Registry:
+    """A registry, for use with ``contextlib.closing``.
+
+    Args:
+        host: ``host[:port]``.
+        timeout: seconds one call may take.
+
+    Raises:
+        InvalidInput: ``host`` is not a host.
+    """
+
+    def __init__(self, host: str, timeout: float = 30) -> None:
+        if not HOST.fullmatch(host):
+            raise InvalidInput(
+                f"ECR_REGISTRY {host[:100]!r} is not a registry's host.", "Give host or host:port, without https://."
+            )
+        self.host = host
+        self._http = httpx.Client(
+            base_url=f"{'http' if on_loopback(host) else 'https'}://{host}/v2/",
+            timeout=timeout,
+            transport=httpx.HTTPTransport(retries=2),
+            follow_redirects=True,
+        )
+        self._authorization: dict[str, str] = {}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def credentials(self) -> Credentials | None:
+        """User name and password: what ``docker login`` left on this machine, or ``None``."""
+        from docker.auth import load_config  # noqa: PLC0415 - costs a third of a second that warm runs save
+
+        found = load_config().resolve_authconfig(self.host) or {}
+        if found.get("username") and found.get("password"):
+            return found["username"], found["password"]
+        return None
+
+    def check(self, repository: str) -> None:
+        """Make sure, before anything is built, that the registry answers and accepts these credentials.
+
+        Raises:
+            AccessDenied, NotFound, Unavailable: as the registry answers.
+        """
+        self._call("GET", "", repository)
+
+    def digest(self, repository: str, reference: str) -> str | None:
+        """The digest that a tag (or digest) has in the registry, or ``None`` when the registry says there is none.
+
+        Raises:
+            AccessDenied, Unavailable: the registry gave no answer to the question.
+        """
+        answer = self._call("HEAD", f"{repository}/manifests/{reference}", repository, {"Accept": MANIFESTS})
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        digest = answer.headers.get("docker-content-digest")
+        if not digest:
+            raise Unavailable(f"{self.host} names no digest for {repository}:{reference}.", "Is it an OCI registry?")
+        return str(digest)
+
+    def add_tag(self, repository: str, digest: str, tag: str) -> None:
+        """Point a tag at an image that is already there; no layer is sent.
+
+        Raises:
+            NotFound: the registry does not have the digest.
+            Conflict: the tag is immutable and means another image.
+            AccessDenied, Unavailable: as the registry answers.
+        """
+        manifest = self._call("GET", f"{repository}/manifests/{digest}", repository, {"Accept": MANIFESTS})
+        if manifest.status_code == httpx.codes.NOT_FOUND:
+            raise NotFound(f"{self.host} has no {repository}@{digest}.", "Run again with force, to build it again.")
+        self._call(
+            "PUT",
+            f"{repository}/manifests/{tag}",
+            repository,
+            {"Content-Type": manifest.headers["content-type"]},
+            manifest.content,
+        )
+
+    def _call(
+        self, method: str, path: str, repository: str, headers: Mapping[str, str] | None = None, content: bytes = b""
+    ) -> httpx.Response:
+        answer = self._send(method, path, headers, content)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            self._authorization = {"Authorization": self._answer_challenge(answer, repository)}
+            answer = self._send(method, path, headers, content)
+        if answer.is_success or (answer.status_code == httpx.codes.NOT_FOUND and method != "PUT"):
+            return answer
+        raise self._explain(answer, repository, path)
+
+    def _send(self, method: str, path: str, headers: Mapping[str, str] | None, content: bytes) -> httpx.Response:
+        try:
+            return self._http.request(method, path, headers={**(headers or {}), **self._authorization}, content=content)
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                f"The registry {self.host} cannot be reached: {error or type(error).__name__}.",
+                "Check ECR_REGISTRY and the network.",
+            ) from None
+
+    def _answer_challenge(self, answer: httpx.Response, repository: str) -> str:
+        """The Authorization that a 401 asks for (distribution specification, "Authentication")."""
+        challenge = answer.headers.get("www-authenticate", "")
+        credentials = self.credentials()
+        if challenge.lower().startswith("bearer "):
+            return f"Bearer {self._token(challenge, repository, credentials)}"
+        if credentials is None:
+            raise AccessDenied(
+                f"The registry {self.host} wants credentials, and there are none.",
+                f"Run docker login {self.host} on the machine that runs this.",
+            )
+        return str(httpx.BasicAuth(*credentials)._auth_header)
+
+    def _token(self, challenge: str, repository: str, credentials: Credentials | None) -> str:
+        fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
+        query = {"service": fields.get("service", ""), "scope": f"repository:{repository}:pull,push"}
+        try:
+            answer = self._http.get(fields["realm"], params=query, auth=credentials)
+        except (httpx.HTTPError, KeyError) as error:
+            raise Unavailable(f"The token server of {self.host} cannot be reached: {error}.") from None
+        if not answer.is_success:
+            raise self._explain(answer, repository, "token")
+        body = answer.json()
+        return str(body.get("token") or body.get("access_token"))
+
+    def _explain(self, answer: httpx.Response, repository: str, path: str) -> DeliveryError:
+        said = f"{answer.status_code} {_message(answer)}".strip()
+        what = f"{self.host}/{repository}"
+        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            return AccessDenied(
+                f"The registry refused the credentials for {what}: {said}.",
+                f"ECR: check the AWS credentials and their policy. Others: docker login {self.host}.",
+            )
+        if "immutable" in said:
+            return Conflict(
+                f"{what}, {path.rpartition('/')[2]}: {said}.",
+                "Deploy with a new tag_version, delete the tag, or make the repository's tags mutable.",
+            )
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return NotFound(f"The registry has no repository {what}: {said}.", "Create it first.")
+        return Unavailable(f"The registry failed on {what}: {said}.")
+
+
+def _message(answer: httpx.Response) -> str:
+    try:
+        errors: Iterable[Mapping[str, object]] = answer.json()["errors"]
+        return "; ".join(f"{each.get('code', '')} {each.get('message', '')}".strip() for each in errors)
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:300]
+
+
+def is_ecr(host: str) -> bool:
+    """Whether a registry's host is an Amazon ECR registry's (``ACCOUNT.dkr.ecr.REGION.amazonaws.com``)."""
+    return ".dkr.ecr." in host or ".dkr.ecr-fips." in host
+
+
+def on_loopback(host: str) -> bool:
+    """Whether a registry is on this machine: Docker, too, speaks plain HTTP to those and to no others."""
+    name = re.sub(r":[0-9]+$", "", host).strip("[]")
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(name, None)}
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(address).is_loopback for address in found)

@@ -1,0 +1,98 @@
+"""One commit of the source repository, fetched when somebody first needs it, as Docker build contexts."""
+
+import io
+import shutil
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.core import git
+from tasks.core.dockerignore import Ignore
+from tasks.core.errors import NotFound
+from tasks.core.models import ImageSpec
+
+
+class Source:
+    """A commit that several builds share.
+
+    Args:
+        where: the source repository.
+        sha: full sha of the commit.
+        repository: where the commit is fetched to when it is needed; must not exist yet.
+    """
+
+    def __init__(self, where: git.Remote, sha: str, repository: Path) -> None:
+        self.where, self.sha = where, sha
+        self._repository, self._fetched = repository, False
+        self._fetching = threading.Lock()  # both builds want the commit at the same moment
+
+    def repository(self) -> Path:
+        """A bare repository that has the commit; fetched by the first who asks.
+
+        Raises:
+            NotFound, AccessDenied, Unavailable: as the git server answers.
+        """
+        with self._fetching:
+            if not self._fetched:
+                shutil.rmtree(self._repository, ignore_errors=True)  # of an attempt that failed
+                git.fetch_commit(self.where, self.sha, self._repository)
+                self._fetched = True
+        return self._repository
+
+    def context(self, image: ImageSpec) -> Iterator[bytes]:
+        """The image's build context as a tar stream, without what ``.dockerignore`` leaves out.
+
+        Raises:
+            NotFound: the commit has no such Dockerfile; raised by the call, before anything is sent.
+        """
+        keep = self._filter(image)
+        return self._stream(image.context, keep)
+
+    def _filter(self, image: ImageSpec) -> Callable[[str], bool]:
+        folder = "" if image.context in ("", ".") else f"{image.context.rstrip('/')}/"
+        repository = self.repository()
+        if git.read(repository, self.sha, folder + image.dockerfile) is None:
+            raise NotFound(
+                f"Commit {self.sha[:7]} of {self.where.url} has no {folder}{image.dockerfile}, "
+                f"which {image.name} is built from.",
+                "Add the Dockerfile, or deploy a ref that has it.",
+            )
+        # As BuildKit does: a Dockerfile's own ignore file goes before the context's.
+        for name in (f"{image.dockerfile}.dockerignore", ".dockerignore"):
+            text = git.read(repository, self.sha, folder + name)
+            if text is not None:
+                return Ignore(text.decode(errors="replace"), always=(image.dockerfile, name)).keeps
+        return lambda path: True
+
+    def _stream(self, folder: str, keep: Callable[[str], bool]) -> Iterator[bytes]:
+        out = io.BytesIO()
+        # GNU format: BuildKit takes an archive that begins with a PAX header for a Dockerfile.
+        with (
+            git.archive(self.repository(), self.sha, folder) as archive,
+            tarfile.open(fileobj=archive, mode="r|") as files,
+            tarfile.open(fileobj=out, mode="w|", format=tarfile.GNU_FORMAT) as context,
+        ):
+            for entry in files:
+                if entry.isdir() or not keep(entry.name):
+                    continue
+                entry.pax_headers = {}
+                context.addfile(entry, files.extractfile(entry) if entry.isreg() else None)
+                yield _taken(out)
+        yield _taken(out)
+
+
+@contextmanager
+def checkout(where: git.Remote, sha: str, work_dir: Path) -> Iterator[Source]:
+    """A commit to build from; what was fetched of it is gone on leaving. Nothing is fetched before it is used."""
+    with tempfile.TemporaryDirectory(prefix="flowise-source-", dir=work_dir) as scratch:
+        yield Source(where, sha, Path(scratch) / "source.git")
+
+
+def _taken(buffer: io.BytesIO) -> bytes:
+    chunk = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return chunk

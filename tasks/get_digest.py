@@ -1,0 +1,44 @@
+"""The task ``get-digest``: the registry's word for what was built."""
+
+from contextlib import closing
+
+from prefect import task
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from tasks.connections import registry
+from tasks.core.errors import Unavailable
+from tasks.core.models import Build, BuiltImage, Target
+from tasks.core.publish import point_tags
+from tasks.core.settings import load
+from tasks.policy import RETRIES
+
+
+@task(name="get-digest", task_run_name="get-digest {build.repository}:{target.tag}", timeout_seconds=300, **RETRIES)
+def get_digest(build: Build, target: Target) -> BuiltImage | None:
+    """Ask the registry for the digest, and see that the target's tags have it.
+
+    Args:
+        build: what the build task said, now or in an earlier run.
+        target: the tags to look at.
+
+    Returns:
+        The image as the registry has it; ``None`` when an earlier run's image is no longer there.
+
+    Raises:
+        Unavailable: the registry gives no answer, or does not know yet what this run pushed.
+        Conflict: a tag is immutable and means another image.
+        AccessDenied: the registry refuses the credentials.
+    """
+    log, settings = get_run_logger().info, load()
+    built = build.flow_run == flow_run.id
+    with closing(registry(settings)) as connected:
+        if connected.digest(build.repository, build.digest) is None:
+            if built:
+                raise Unavailable(f"{connected.host} does not show {build.repository}@{build.digest} yet.")
+            log("%s@%s was built before, but the registry has it no longer", build.repository, build.digest)
+            return None
+        tags = point_tags(connected, build.repository, build.digest, target.tags, log)
+        uri = f"{connected.host}/{build.repository}:{target.tag}"
+    log("%s is %s%s", uri, build.digest, "" if built else ", built before")
+    return BuiltImage(uri=uri, repository=build.repository, tags=tags, digest=build.digest, built=built)

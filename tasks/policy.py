@@ -1,0 +1,29 @@
+"""What every task has in common: how it is retried, and where it finds its settings and credentials."""
+
+from typing import Any
+
+from prefect import Task
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import exponential_backoff
+
+from tasks.core.errors import Retryable
+
+
+def is_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Prefect's retry condition: a failure's type says whether another try makes sense."""
+    try:
+        state.result()
+    except Retryable:
+        return True
+    except Exception:  # the failure itself, whatever it is
+        return False
+    return False
+
+
+RETRIES: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(2),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": is_transient,
+}
+"""Three more tries for what may heal by itself, after about 2, 4 and 8 seconds."""

@@ -1,0 +1,32 @@
+"""The task ``set-env``: which commit, under which tag, to which environment."""
+
+from prefect import task
+from prefect.logging import get_run_logger
+
+from tasks.connections import source_repository
+from tasks.core import revision
+from tasks.core.models import Environment, Target
+from tasks.core.settings import load
+from tasks.policy import RETRIES
+
+
+@task(name="set-env", task_run_name="set-env {environment} {ref}", timeout_seconds=900, **RETRIES)
+def set_env(environment: Environment, ref: str, node_version: str, tag_version: str | None = None) -> Target:
+    """Resolve a ref of the source repository, without a checkout, and name its images.
+
+    Args:
+        environment: where the images go.
+        ref: branch, tag or commit.
+        node_version: the Dockerfiles' ``NODE_VERSION``.
+        tag_version: goes in front of the tag, such as ``v1.2.0`` in ``v1.2.0-f3a21bc``.
+
+    Raises:
+        InvalidInput: a parameter or a setting cannot be what it should be.
+        NotFound, AccessDenied, Unavailable: as the git server answers.
+    """
+    settings = load()
+    found = revision.target(
+        source_repository(settings), environment, ref, node_version, tag_version, settings.work_dir
+    )
+    get_run_logger().info("%s is %s, tag %s, for %s", ref, found.sha, found.tag, environment)
+    return found

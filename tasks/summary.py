@@ -1,0 +1,20 @@
+"""What a person reads when a flow has ended: one Markdown artifact a run."""
+
+from prefect.artifacts import create_markdown_artifact
+
+from tasks.core import report
+from tasks.core.models import DeployResult, UpdateResult
+
+
+def summarize_deploy(result: DeployResult) -> None:
+    """Leave the first flow's summary in the run's artifacts, and as the newest under its key."""
+    create_markdown_artifact(
+        report.deployed(result), key=f"deploy-{result.environment}", description=f"{result.tag} to {result.environment}"
+    )
+
+
+def summarize_update(result: UpdateResult) -> None:
+    """Leave the second flow's summary in the run's artifacts, and as the newest under its key."""
+    create_markdown_artifact(
+        report.updated(result), key=f"update-{result.environment}", description=f"{result.tag} in {result.environment}"
+    )
