@@ -10,7 +10,12 @@ from tasks.core.settings import load
 from tasks.policy import RETRIES
 
 
-@task(name="dispatch", task_run_name="dispatch {update.tag} to {update.environment} via {via}", **RETRIES)
+@task(
+    name="dispatch",
+    task_run_name="dispatch {update.tag} to {update.environment} via {via}",
+    timeout_seconds=120,
+    **RETRIES,
+)
 def dispatch(update: ImageUpdate, via: Transport) -> None:
     """Send an image update on its way. Inline, the flow itself goes on with it, and there is nothing to send.
 

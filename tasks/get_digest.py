@@ -14,7 +14,7 @@ from tasks.core.settings import load
 from tasks.policy import RETRIES
 
 
-@task(name="get-digest", task_run_name="get-digest {build.repository}:{target.tag}", timeout_seconds=300, **RETRIES)
+@task(name="get-digest", task_run_name="get-digest {build.repository}:{target.tag}", **RETRIES)
 def get_digest(build: Build, target: Target) -> BuiltImage | None:
     """Ask the registry for the digest, and see that the target's tags have it.
 

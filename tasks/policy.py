@@ -26,4 +26,8 @@ RETRIES: dict[str, Any] = {
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": is_transient,
 }
-"""Three more tries for what may heal by itself, after about 2, 4 and 8 seconds."""
+"""Three more tries for what may heal by itself, after about 2, 4 and 8 seconds.
+
+``timeout_seconds`` stands only at tasks that a flow calls directly: Prefect cannot interrupt a submitted one.
+Those (the builds, get-digest) are bounded by what they call: the build's timeout, the registry's, git's.
+"""

@@ -10,7 +10,12 @@ from tasks.core.settings import load
 from tasks.policy import RETRIES
 
 
-@task(name="update-kustomization", task_run_name="update-kustomization {update.environment} {update.tag}", **RETRIES)
+@task(
+    name="update-kustomization",
+    task_run_name="update-kustomization {update.environment} {update.tag}",
+    timeout_seconds=1800,
+    **RETRIES,
+)
 def update_kustomization(update: ImageUpdate) -> UpdateResult:
     """Write the update's images into its environment's overlay, commit and push; no commit where nothing changes.
 

@@ -29,6 +29,8 @@ Log = Callable[[str], None]
 
 CONNECT_TIMEOUT = 10
 
+LAYER_DONE = ("Pushed", "Layer already exists")
+
 
 @contextmanager
 def engine(timeout: int) -> Iterator[docker.APIClient]:
@@ -135,7 +137,7 @@ def push(client: docker.APIClient, built: str, reference: str, tag: str, auth: d
             if "error" in record:
                 raise push_error(f"{reference}:{tag}", record["error"])
             digest = record.get("aux", {}).get("Digest", digest)
-            if "progressDetail" in record and not record["progressDetail"] and "id" in record:
+            if record.get("status") in LAYER_DONE:
                 log(f"{record['id']}: {record['status']}")
     except APIError as error:
         raise push_error(f"{reference}:{tag}", str(error.explanation or error)) from None

@@ -17,13 +17,13 @@ Transport = Literal["inline", "prefect-event", "repository-dispatch"]
 EVENT = "flowise-image-updated"
 """Name of the Prefect event, and ``event_type`` of the GitHub ``repository_dispatch``."""
 
-TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+TAG_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 """A tag, by the OCI distribution specification, "Pulling manifests"."""
 
-DIGEST = r"sha256:[0-9a-f]{64}"
+DIGEST_PATTERN = r"sha256:[0-9a-f]{64}"
 """A sha256 digest, by the OCI image specification, "Digests"."""
 
-SHA = r"[0-9a-f]{7,40}"
+SHA_PATTERN = r"[0-9a-f]{7,40}"
 """A commit, abbreviated to no less than git's and GitHub's seven characters."""
 
 
@@ -38,15 +38,15 @@ def _empty_is_none(value: object) -> object:
     return None if value == "" else value
 
 
-Tag = Annotated[str, Field(pattern=rf"^{TAG}$")]
-Digest = Annotated[str, Field(pattern=rf"^{DIGEST}$")]
+Tag = Annotated[str, Field(pattern=rf"^{TAG_PATTERN}$")]
+Digest = Annotated[str, Field(pattern=rf"^{DIGEST_PATTERN}$")]
 NodeVersion = Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z._-]{0,31}$")]
 Line = Annotated[str, Field(max_length=200), AfterValidator(_one_printable_line)]
 
 # The patterns let "" through, so that a JSON schema made of them (the Run form's) does, too.
-OptionalTag = Annotated[Annotated[str, Field(pattern=rf"^({TAG})?$")] | None, BeforeValidator(_empty_is_none)]
-OptionalSha = Annotated[Annotated[str, Field(pattern=rf"^({SHA})?$")] | None, BeforeValidator(_empty_is_none)]
-OptionalDigest = Annotated[Annotated[str, Field(pattern=rf"^({DIGEST})?$")] | None, BeforeValidator(_empty_is_none)]
+OptionalTag = Annotated[Annotated[str, Field(pattern=rf"^({TAG_PATTERN})?$")] | None, BeforeValidator(_empty_is_none)]
+OptionalSha = Annotated[Annotated[str, Field(pattern=rf"^({SHA_PATTERN})?$")] | None, BeforeValidator(_empty_is_none)]
+OptionalDigest = Annotated[Annotated[str, Field(pattern=rf"^({DIGEST_PATTERN})?$")] | None, BeforeValidator(_empty_is_none)]
 OptionalLine = Annotated[Line | None, BeforeValidator(_empty_is_none)]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks.core import git
 from tasks.core.errors import InvalidInput
-from tasks.core.models import TAG, Environment, Target
+from tasks.core.models import TAG_PATTERN, Environment, Target
 
 SHORT = 7
 """Characters of a sha in a tag, as in the user's workflow."""
@@ -28,7 +28,7 @@ def target(
     """
     prefix = f"{tag_version}-" if tag_version else ""
     # A version leaves room for the sha.
-    if not re.fullmatch(TAG, f"{prefix}{'0' * SHORT}"):
+    if not re.fullmatch(TAG_PATTERN, f"{prefix}{'0' * SHORT}"):
         raise InvalidInput(
             f"tag_version {(tag_version or '')[:150]!r} does not make a tag.",
             "Use letters, digits, dots, dashes and underscores, such as v1.2.0.",

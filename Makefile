@@ -1,0 +1,49 @@
+# make demo   the whole pipeline, end to end, on this machine
+# make ui     the same, and the Prefect UI stays up with both deployments served
+# make test   everything tested
+# make lock   requirements.lock anew, from pyproject.toml
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A virtual environment without compiled bytecode makes the Prefect server start three times slower.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo ui test lint parts test-parts lock clean
+
+demo: $(VENV)/.ready parts
+	@$(BIN)/python -m tests.sandbox.demo
+
+ui: $(VENV)/.ready parts
+	@$(BIN)/python -m tests.sandbox.demo --stay
+
+test: $(VENV)/.ready test-parts lint
+	$(BIN)/pytest
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+parts:
+	@tests/sandbox/parts.sh
+
+test-parts:
+	@tests/sandbox/parts.sh chromium
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@tests/sandbox/parts.sh python
+	@echo 'Making $(VENV) from requirements.lock, about a minute'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# No registry's address goes into the lock file: it installs from whichever one this machine is set up for.
+lock:
+	$(PYTHON) -m uv --version >/dev/null || $(PYTHON) -m pip install uv
+	$(PYTHON) -m uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --quiet --upgrade -o requirements.lock
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

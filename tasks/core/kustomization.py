@@ -1,0 +1,222 @@
+"""The ``images:`` of a kustomization.yaml, read and set without touching any other byte of the file."""
+
+import re
+from collections.abc import Sequence
+
+from tasks.core.errors import InvalidInput
+from tasks.core.models import DIGEST_PATTERN, TAG_PATTERN, ImageRef
+from tasks.core.overlay import Overlay, field, image, is_key, own
+from tasks.core.yaml_edit import (
+    Field,
+    Pair,
+    Splice,
+    Style,
+    block_item,
+    end_of_comments,
+    flow_mapping,
+    insert_flow,
+    insert_lines,
+    insert_pairs,
+    quoted,
+    remove_pair,
+    rename_key,
+    replace_value,
+    spliced,
+)
+from tasks.core.yaml_tree import BREAK, Document, Node, parse
+
+UNCHANGED = "Nothing was changed."
+
+
+def set_images(text: str, images: Sequence[ImageRef], *, where: str = "kustomization.yaml") -> str:
+    """Make a kustomization say these images, and change nothing else in it.
+
+    An image with a digest gets ``digest`` and loses ``newTag``, because kustomize renders both where both are set;
+    one with a tag alone the reverse. ``new_name`` is set where given and left alone where not. Every entry of the
+    name is set, because kustomize applies them all in order; a missing one is appended, in the file's own style.
+    The same edit twice is no edit.
+
+    Args:
+        text: the file's content, line breaks as they are.
+        images: what each image shall be.
+        where: the file's name, for messages.
+
+    Returns:
+        The new text; the very same one if it says all this already.
+
+    Raises:
+        InvalidInput: an image is not well-formed, or has neither tag nor digest; the text is no kustomization; or
+            an anchor, an alias or a merge key ties the entry to something that would change with it.
+    """
+    _check(images)
+    overlay = Overlay.of(parse(text, where))
+    for each in images:
+        overlay = _set_image(overlay, each)
+    return overlay.document.text
+
+
+def read_images(text: str, *, where: str = "kustomization.yaml") -> list[ImageRef]:
+    """What a kustomization says of its images, in its order; numbers and the like come back as they are written.
+
+    Raises:
+        InvalidInput: the text is no kustomization.
+    """
+    return [image(entry) for entry in Overlay.of(parse(text, where)).entries]
+
+
+def _check(images: Sequence[ImageRef]) -> None:
+    names = [ref.name for ref in images]
+    for ref in images:
+        for what, value in (("name", ref.name), ("new name", ref.new_name)):
+            if value is not None and not (value and value.isprintable() and " " not in value):
+                raise InvalidInput(f"{value!r:.100} is not the {what} of an image.", UNCHANGED)
+        if names.count(ref.name) > 1:
+            raise InvalidInput(f"The image {ref.name} is given twice.", UNCHANGED)
+        _check_version(ref)
+
+
+def _check_version(ref: ImageRef) -> None:
+    what, value, pattern = "digest", ref.digest, DIGEST_PATTERN
+    if value is None:
+        what, value, pattern = "tag", ref.tag, TAG_PATTERN
+    if value is None:
+        raise InvalidInput(f"The image {ref.name} has neither digest nor tag.", UNCHANGED)
+    if not re.fullmatch(pattern, value):
+        raise InvalidInput(f"{value!r:.100} is not a {what} (image {ref.name}).", UNCHANGED)
+
+
+def _version(ref: ImageRef) -> Field:
+    return ("digest", ref.digest) if ref.digest else ("newTag", ref.tag or "")
+
+
+def _other_version(ref: ImageRef) -> str:
+    return "newTag" if ref.digest else "digest"
+
+
+def _new_name(ref: ImageRef) -> list[Field]:
+    return [] if ref.new_name is None else [("newName", ref.new_name)]
+
+
+def _set_image(overlay: Overlay, ref: ImageRef) -> Overlay:
+    entries = overlay.named(ref.name)
+    splices = [splice for entry in entries for splice in _edit(overlay.document, entry, ref)]
+    if not entries:
+        splices = _append(overlay, [("name", ref.name), *_new_name(ref), _version(ref)])
+    return _verified(overlay, spliced(overlay.document.text, splices), ref) if splices else overlay
+
+
+def _edit(document: Document, entry: Node, ref: ImageRef) -> list[Splice]:
+    version, value = _version(ref)
+    kept, dropped = own(entry, version), own(entry, _other_version(ref))
+    first = not entry.flow and dropped == entry.pairs[0]
+    if dropped and (kept is None or first):
+        # In the place of the other, so that a comment beside it stays, and a dash keeps its key.
+        renamed = [rename_key(dropped[0], version), *replace_value(document, dropped[1], value)]
+        return renamed + _assign(document, entry, _new_name(ref)) + _remove(document, entry, kept)
+    return _assign(document, entry, [*_new_name(ref), (version, value)]) + _remove(document, entry, dropped)
+
+
+def _assign(document: Document, entry: Node, fields: Sequence[Field]) -> list[Splice]:
+    """Set fields where they stand; those that don't, behind the entry's name."""
+    splices, missing = [], []
+    for key, value in fields:
+        node, pair = field(entry, key), own(entry, key)
+        if node and node.reads_as(value):
+            continue
+        if pair:
+            splices += replace_value(document, pair[1], value)
+        else:
+            missing.append((key, value))
+    after = own(entry, "newName") or own(entry, "name") or entry.pairs[-1]
+    return splices + (insert_pairs(document, entry, after, missing) if missing else [])
+
+
+def _remove(document: Document, entry: Node, pair: Pair | None) -> list[Splice]:
+    return remove_pair(document, entry, pair) if pair else []
+
+
+def _append(overlay: Overlay, fields: Sequence[Field]) -> list[Splice]:
+    document, root = overlay.document, overlay.document.root
+    if overlay.images:
+        append = _append_to_list if overlay.entries else _fill
+        return append(document, overlay.images, fields)
+    if root.flow:
+        key, value = root.pairs[-1]
+        style = Style(key.style, key.style)
+        item = flow_mapping(fields, style)
+        return insert_flow(document, key.start, value.end, f"{quoted('images', style.key)}: [{item}]")
+    end = max(root.end, len(document.text[: document.end].rstrip(" \t\r\n")))
+    return [insert_lines(document, end, [" " * root.column + "images:", *_first_item(root, fields)])]
+
+
+def _append_to_list(document: Document, images: Pair, fields: Sequence[Field]) -> list[Splice]:
+    listing = images[1].data
+    last, entry = listing.children[-1], listing.children[-1].data
+    style = Style.of(own(entry, "name") or entry.pairs[0])
+    if listing.flow:
+        return insert_flow(document, last.start, last.end, flow_mapping(fields, style))
+    end = end_of_comments(document, last.end, document.root.column + 1)
+    if entry.flow:
+        return [insert_lines(document, end, [" " * listing.column + "- " + flow_mapping(fields, style)])]
+    offset = max(2, entry.column - listing.column) if entry is last else 2
+    return [insert_lines(document, end, block_item(fields, style, listing.column, offset))]
+
+
+def _fill(document: Document, images: Pair, fields: Sequence[Field]) -> list[Splice]:
+    """Give an ``images:`` that is null or an empty list its first entry."""
+    (key, value), root = images, document.root
+    if not root.flow and not BREAK.search(document.text, value.content, value.end):
+        start = len(document.text[: value.content].rstrip(" \t"))
+        end = end_of_comments(document, value.end, root.column + 1)
+        return [Splice(start, value.end), insert_lines(document, end, _first_item(root, fields))]
+    item = flow_mapping(fields, Style(key.style, key.style))
+    if value.kind == "sequence":
+        return [Splice(value.content + 1, value.content + 1, item)]
+    return [Splice(value.start, value.end, f" [{item}]" if value.start == value.end else f"[{item}]")]
+
+
+def _first_item(root: Node, fields: Sequence[Field]) -> list[str]:
+    """An item of a list under the root, indented like the first list there."""
+    lists = [value for _, value in root.pairs if value.kind == "sequence" and not value.flow]
+    column = lists[0].column if lists else root.column
+    offset = max(2, lists[0].children[0].column - column) if lists else 2
+    return block_item(fields, Style(), column, offset)
+
+
+def _verified(before: Overlay, text: str, ref: ImageRef) -> Overlay:
+    """Read the result again: it must say what was asked, and everything else as before."""
+    document, entries = before.document, before.named(ref.name)
+    try:
+        after = Overlay.of(parse(text, document.where))
+    except InvalidInput:
+        after = None
+    if after is None or not _says(after, ref) or _rest(after, before, ref) != _rest(before, before, ref):
+        raise document.refusal(
+            f"the entry of {ref.name} cannot be set without changing something else",
+            entries[0] if entries else None,
+            f"{UNCHANGED} Write it without anchors, aliases, merge keys and other rarities of YAML.",
+        )
+    return after
+
+
+def _says(overlay: Overlay, ref: ImageRef) -> bool:
+    entries = overlay.named(ref.name)
+    wanted = [*_new_name(ref), _version(ref)]
+    values = [(field(entry, key), value) for entry in entries for key, value in wanted]
+    return (
+        bool(entries)
+        and all(node and node.reads_as(value) for node, value in values)
+        and not any(field(entry, _other_version(ref)) for entry in entries)
+    )
+
+
+def _rest(overlay: Overlay, before: Overlay, ref: ImageRef) -> list[object]:
+    """The meaning of all that the edit must leave alone: of the document, and of the entries there were before."""
+    edited = {key for key, _ in _new_name(ref)} | {"newTag", "digest"}
+    root = [(key.meaning, value.meaning) for key, value in overlay.document.root.pairs if not is_key(key, "images")]
+    added = 0 if before.named(ref.name) or overlay is before else 1
+    rest: list[object] = [root, len(overlay.entries) - added]
+    for entry in overlay.entries[: len(before.entries)]:
+        others = [(k.meaning, v.meaning) for k, v in entry.pairs if not any(is_key(k, key) for key in edited)]
+        rest.append(others if entry in overlay.named(ref.name) else entry.meaning)
+    return rest

@@ -1,0 +1,125 @@
+"""What a kustomization.yaml says of its images, as entries that know their place in the text.
+
+The rules are kustomize's (https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/images/). Observed
+with kustomize 5.5, and the reason for some refusals: it matches keys without regard to case, takes ``imageTags`` for
+``images``, lets the second of two equal keys win, and a merge key (``<<``) override what stands before it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.core.models import ImageRef
+from tasks.core.yaml_edit import Pair
+from tasks.core.yaml_tree import Document, Node
+
+KEYS = ("name", "newName", "newTag", "digest")
+"""The keys of an entry that an ``ImageRef`` stands for, in its order."""
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A kustomization's document, the pair that is its ``images:``, and the mappings listed there."""
+
+    document: Document
+    images: Pair | None
+    entries: list[Node]
+
+    @classmethod
+    def of(cls, document: Document) -> "Overlay":
+        """Find the images in a document.
+
+        Raises:
+            InvalidInput: this is no kustomization, or one that kustomize reads differently from how it looks.
+        """
+        root = document.root
+        if root.kind != "mapping":
+            raise document.refusal(f"a kustomization is a mapping, but this is a {root.kind}", root)
+        if not root.pairs:
+            raise document.refusal("the file is empty", root)
+        _check_keys(document, root, ("images",))
+        for key, _ in root.pairs:
+            if is_key(key, "imageTags") or _is_merge(key):
+                raise document.refusal(f"{key.data.value} may bring images in; write them as images", key)
+        images = own(root, "images")
+        return cls(document, images, [_entry(document, item) for item in _items(document, images)])
+
+    def named(self, name: str) -> list[Node]:
+        """The entries for one image; one that is listed again by an alias counts once."""
+        return list(dict.fromkeys(entry for entry in self.entries if _text(entry, "name") == name))
+
+
+def is_key(key: Node, name: str) -> bool:
+    """Whether a key is this one, in whatever quotes."""
+    return key.data.kind == "scalar" and key.data.value == name
+
+
+def own(mapping: Node, name: str) -> Pair | None:
+    """The pair of a key that stands in the mapping itself."""
+    return next((pair for pair in mapping.pairs if is_key(pair[0], name)), None)
+
+
+def field(mapping: Node, name: str) -> Node | None:
+    """The value of a key, also one that comes in by a merge key."""
+    if pair := own(mapping, name):
+        return pair[1].data
+    for source in _merged(mapping):
+        if value := field(source, name):
+            return value
+    return None
+
+
+def image(entry: Node) -> ImageRef:
+    """What an entry says; numbers and the like as they are written."""
+    name, new_name, tag, digest = (_text(entry, key) for key in KEYS)
+    return ImageRef(name=name or "", new_name=new_name, tag=tag, digest=digest)
+
+
+def _items(document: Document, images: Pair | None) -> list[Node]:
+    if images is None or images[1].data.is_null:
+        return []
+    listing = images[1].data
+    if listing.kind != "sequence":
+        raise document.refusal(f"images is not a list but a {listing.kind}", images[0])
+    return listing.children
+
+
+def _entry(document: Document, item: Node) -> Node:
+    entry = item.data
+    if entry.kind != "mapping":
+        raise document.refusal(f"an entry of images is not a mapping but a {entry.kind}", item)
+    _check_keys(document, entry, KEYS)
+    if any(_is_merge(key) for key, _ in entry.pairs[1:]):
+        raise document.refusal("kustomize lets << override the keys before it; write it first", item)
+    for name in KEYS:
+        value = field(entry, name)
+        if value and value.kind != "scalar":
+            raise document.refusal(f"{name} of an image is not a string but a {value.kind}", item)
+    if not _text(entry, "name"):
+        raise document.refusal("an entry of images has no name", item)
+    return entry
+
+
+def _check_keys(document: Document, mapping: Node, known: Sequence[str]) -> None:
+    for name in known:
+        alike = [key for key, _ in mapping.pairs if key.data.value.casefold() == name.casefold()]
+        for key in alike:
+            if not is_key(key, name):
+                raise document.refusal(f"kustomize reads {key.data.value} as {name}; write it so", key)
+        if len(alike) > 1:
+            raise document.refusal(f"{name} stands here a second time", alike[1])
+
+
+def _is_merge(key: Node) -> bool:
+    return is_key(key, "<<") and not key.data.style
+
+
+def _merged(mapping: Node) -> list[Node]:
+    """The mappings that merge keys bring in, the strongest first."""
+    values = [value.data for key, value in mapping.pairs if _is_merge(key)]
+    each = [source.data for value in values for source in (value.children if value.kind == "sequence" else [value])]
+    return [source for source in each if source.kind == "mapping"]
+
+
+def _text(entry: Node, name: str) -> str | None:
+    node = field(entry, name)
+    return None if node is None or node.is_null else node.value or None

@@ -1,0 +1,168 @@
+"""``make demo`` and ``make ui``: the pipeline on this machine, from a commit to the commit it leads to.
+
+Nothing is left running and nothing is left behind: everything lives in a temporary folder.
+"""
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from tests.sandbox.processes import SandboxError, running
+from tests.sandbox.stage import Stage, stage
+
+PROJECT = Path(__file__).parents[2]
+DEPLOY = "from flows import deploy_to_k8s as d; print(d(environment='dev', ref='main').model_dump_json())"
+
+console = Console(highlight=False)
+
+
+def main() -> int:
+    """Run the demo; the exit status is 0 when both runs did what they should."""
+    options = argparse.ArgumentParser(description="The pipeline, end to end, on this machine.")
+    options.add_argument("--stay", action="store_true", help="leave the Prefect UI up, with both deployments served")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix="flowise-demo-", ignore_cleanup_errors=True) as folder:
+        try:
+            return show(Path(folder), stay=options.parse_args().stay)
+        except SandboxError as error:
+            console.print(f"[red]{error}")
+            return 1
+        except KeyboardInterrupt:
+            console.print("\nEnded.")
+            return 130
+
+
+def show(folder: Path, *, stay: bool) -> int:
+    """The demo itself: set up, deploy, deploy again."""
+    with stage(folder, lambda part: console.print(f"[dim]Starting:[/] {part}")) as here:
+        console.rule("First run: a new commit")
+        first = deploy(here)
+        console.rule("Second run: the same commit")
+        second = deploy(here) if first else None
+        if not second:
+            return 1
+        summarize(here, first, second)
+        if stay:
+            serve(here)
+    console.print("Everything that was started has ended.")
+    return 0
+
+
+def deploy(here: Stage) -> dict[str, Any] | None:
+    """Run ``deploy-to-k8s`` as a Python caller would, with its log on the screen; ``None`` when it failed."""
+    command = [sys.executable, "-c", DEPLOY]
+    with subprocess.Popen(
+        command, cwd=PROJECT, env=here.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        errors = threading.Thread(target=follow, args=(run.stderr,))
+        errors.start()
+        answer = run.stdout.read()
+        errors.join()
+    if run.returncode:
+        console.print(f"[red]The run ended with {run.returncode}.")
+        return None
+    return json.loads(answer.splitlines()[-1])
+
+
+def follow(lines: Iterator[str]) -> None:
+    """The run's log, without times and levels; what is no log line (a diff, a traceback) is dimmed."""
+    for line in lines:
+        _, _, said = line.partition(" | INFO    | ")
+        console.print(Text(said.rstrip() or line.rstrip(), style="" if said else "dim"), soft_wrap=True)
+
+
+def summarize(here: Stage, first: dict[str, Any], second: dict[str, Any]) -> None:
+    """What happened, in a person's order: images, overlay, commit, time, and that nothing happened twice."""
+    update = first["update"]
+    console.rule("What happened")
+    for image in (first["server"], first["ui"]):
+        say(f"[bold]{image['uri']}[/] {'built' if image['built'] else 'built before'}")
+        say(f"  {image['digest']}\n  also tagged {', '.join(image['tags'][1:])}")
+    say(f"\nThe overlay [bold]{update['overlay_path']}[/] in commit [bold]{update['commit'][:12]}[/]:")
+    for line in update["diff"].splitlines():
+        console.print(Text(line, style={"+": "green", "-": "red"}.get(line[:1], "dim")), soft_wrap=True)
+    console.print(times_table(here))
+    say(f"\nSecond run: {nothing_twice(first, second)}")
+    say(f"The run history is in the Prefect UI: {here.server.ui_url}/runs (make ui keeps it up)")
+
+
+def say(text: str) -> None:
+    """A line that is not broken where the terminal ends, so that it can be copied."""
+    console.print(text, soft_wrap=True)
+
+
+def times_table(here: Stage) -> Table:
+    """Each step's time in the first and in the second run, as Prefect recorded it."""
+    steps: dict[str, list[str]] = {}
+    for run in task_runs(here):
+        how = " (cached)" if run["state"]["name"] == "Cached" else ""
+        steps.setdefault(run["name"], []).append(f"{run['total_run_time']:.2f} s{how}")
+    table = Table("step", "first run", "second run")
+    for name, times in steps.items():
+        table.add_row(name, *times[:2])
+    return table
+
+
+def task_runs(here: Stage) -> list[dict[str, Any]]:
+    """All task runs, oldest first."""
+    answer = httpx.post(
+        f"{here.server.api_url}/task_runs/filter", json={"sort": "EXPECTED_START_TIME_ASC"}, trust_env=False
+    )
+    return [run for run in answer.raise_for_status().json() if run["state"]["type"] == "COMPLETED"]
+
+
+def nothing_twice(first: dict[str, Any], second: dict[str, Any]) -> str:
+    """What the second run did not do again."""
+    built = [image["repository"] for image in (second["server"], second["ui"]) if image["built"]]
+    committed = second["update"]["changed"]
+    same = second["update"]["commit"] == first["update"]["commit"]
+    if built or committed or not same:
+        return f"[red]built {built}, committed: {committed}[/]"
+    return "[green]nothing built, nothing committed[/]; the overlay is as the first run left it."
+
+
+def serve(here: Stage) -> None:
+    """Keep the UI up, with both deployments of prefect.yaml and a worker for them, until Ctrl-C."""
+    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
+    env = here.environment()
+    for command in (["work-pool", "create", "flowise", "--type", "process", "--overwrite"], ["deploy", "--all"]):
+        subprocess.run([*prefect, *command], cwd=PROJECT, env=env, check=True, stdout=subprocess.DEVNULL)
+    with worker(here, [*prefect, "worker", "start", "--pool", "flowise", "--name", "demo"]):
+        console.rule("Ready")
+        console.print(f"[bold]{here.server.ui_url}/deployments[/]: pick deploy-to-k8s and click Run. Ctrl-C ends it all.")
+        with Live(Spinner("dots", "waiting for you"), console=console, transient=True):
+            signal.pause()
+
+
+@contextmanager
+def worker(here: Stage, command: list[str]) -> Iterator[None]:
+    """A worker in this project's folder, until the block ends."""
+    folder = here.server.home
+    env = {**here.environment(), "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    with running(command, log=folder / "worker.log", ready=lambda: online(here), env=env):
+        yield
+
+
+def online(here: Stage) -> bool:
+    """Whether a worker of the pool has said that it is there."""
+    answer = httpx.post(f"{here.server.api_url}/work_pools/flowise/workers/filter", json={}, trust_env=False)
+    return answer.is_success and any(each["status"] == "ONLINE" for each in answer.json())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""A Docker Engine: the one that is there, or one of our own that leaves the machine as it was."""
+
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import docker
+from docker.errors import DockerException
+
+from tests.sandbox.processes import SandboxError, running
+
+DEFAULT_SOCKET = "unix:///var/run/docker.sock"
+
+# The engine gets a mount and a process namespace of its own. So its mounts, containerd and every container end
+# with it, even by kill -9, and the extra host names are seen by nobody else. It writes no firewall rules and
+# has its own bridge: "--bridge=none" would delete the docker0 of another engine on this machine, and BuildKit's
+# RUN wants a bridge. The outer shell outlives the engine's SIGTERM in order to remove that bridge.
+_LAUNCH = """
+trap : TERM
+ip link add "$BRIDGE" type bridge
+unshare --mount --propagation private --pid --fork --kill-child=KILL --mount-proc \
+    sh -c 'mount --bind "$HOSTS" /etc/hosts && exec "$@"' sh "$@"
+ip link delete "$BRIDGE"
+"""
+_NEEDED = ("dockerd", "unshare", "ip")
+
+
+@contextmanager
+def engine(workdir: Path, *, hosts: Sequence[str] = ()) -> Iterator[str]:
+    """Yield the ``DOCKER_HOST`` of an engine that answers.
+
+    ``DOCKER_HOST`` or the default socket is used, and left alone, where it answers. Otherwise root starts an
+    engine whose images live in ``workdir`` and stay there for the next start.
+
+    Args:
+        workdir: folder for the engine of our own.
+        hosts: names that must mean 127.0.0.1 to the engine; one that is already there can't be taught new ones.
+
+    Raises:
+        SandboxError: there is no engine and none can be started; the message says what to install.
+    """
+    existing = _existing(hosts)
+    if existing:
+        yield existing
+    else:
+        _check_possible(hosts)
+        with _own(workdir, hosts) as url:
+            yield url
+
+
+def answering(url: str) -> bool:
+    """Whether a Docker Engine answers at ``url``."""
+    if url.startswith("unix://") and not Path(url.removeprefix("unix://")).exists():
+        return False  # docker's client would leave an open socket behind
+    try:
+        with closing(docker.DockerClient(base_url=url, timeout=5)) as client:
+            return client.ping()
+    except DockerException:
+        return False
+
+
+def _existing(hosts: Sequence[str]) -> str | None:
+    url = os.environ.get("DOCKER_HOST")
+    if url and not answering(url):
+        raise SandboxError(f"No Docker Engine answers at DOCKER_HOST={url}: start it, or unset the variable.")
+    url = url or DEFAULT_SOCKET
+    return url if all(map(_is_local, hosts)) and answering(url) else None
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return socket.gethostbyname(host).startswith("127.")
+    except OSError:
+        return False
+
+
+def _check_possible(hosts: Sequence[str]) -> None:
+    missing = [program for program in _NEEDED if not shutil.which(program)]
+    if not missing and os.geteuid() == 0:
+        return
+    wanted = f"that knows {', '.join(hosts)} as 127.0.0.1 (a line in /etc/hosts)" if hosts else "that answers"
+    why = f"{', '.join(missing)} isn't installed" if missing else "only root can start one"
+    raise SandboxError(
+        f"There is no Docker Engine {wanted}, and {why}: "
+        "apt-get install docker.io iproute2 and run as root, or set DOCKER_HOST."
+    )
+
+
+@contextmanager
+def _own(workdir: Path, hosts: Sequence[str]) -> Iterator[str]:
+    # A socket's path has at most 107 characters, which pytest's folders can exceed.
+    with tempfile.TemporaryDirectory(prefix="sandbox-") as name:
+        short = Path(name)
+        url = f"unix://{short}/docker.sock"
+        bridge = f"sandbox{secrets.token_hex(4)}"
+        command = ["sh", "-c", _LAUNCH, "sandbox-engine", *_dockerd(workdir.resolve(), short, url, bridge)]
+        env = _environment() | {"HOSTS": str(_hosts_file(short, hosts)), "BRIDGE": bridge}
+        log = workdir / "dockerd.log"
+        with running(command, log=log, ready=lambda: answering(url), env=env, grace=30):
+            yield url
+
+
+def _environment() -> dict[str, str]:
+    """Ours without what would send a local registry's name to a proxy."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+
+
+def _hosts_file(folder: Path, hosts: Sequence[str]) -> Path:
+    path = folder / "hosts"
+    path.write_text(Path("/etc/hosts").read_text() + "".join(f"127.0.0.1 {name}\n" for name in hosts))
+    return path
+
+
+def _dockerd(workdir: Path, short: Path, url: str, bridge: str) -> list[str]:
+    config = short / "daemon.json"  # instead of the machine's, whose settings our flags could contradict
+    config.write_text("{}")
+    return [
+        "dockerd",
+        f"--config-file={config}",
+        f"--data-root={workdir}/data",
+        f"--exec-root={short}/exec",
+        f"--pidfile={short}/pid",
+        f"--host={url}",
+        f"--bridge={bridge}",
+        "--iptables=false",
+        "--ip6tables=false",
+        "--ip-forward=false",
+        "--ip-masq=false",
+        "--userland-proxy=false",
+    ]

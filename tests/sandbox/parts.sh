@@ -1,0 +1,44 @@
+#!/bin/sh
+# The real parts that come as packages of Debian or Ubuntu. Root gets what is missing installed; anybody else is told.
+#   parts.sh            what the demo needs
+#   parts.sh chromium   and a browser, for the tests
+#   parts.sh python     what a virtual environment needs
+set -eu
+
+missing=""
+need() { eval "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+
+python=${PYTHON:-python3}
+if [ "${1:-}" = python ]; then
+    need 'command -v "$python"' python3
+    if command -v "$python" >/dev/null && ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+        echo "$("$python" --version) is too old: Python 3.11 or newer is needed. Set PYTHON=python3.11, for example." >&2
+        exit 1
+    fi
+    need '"$python" -c "import ensurepip"' python3-venv
+else
+    need 'command -v git' git
+    need 'command -v docker-registry || command -v registry' docker-registry
+    need 'found=$(command -v busybox) && ! ldd "$found"' busybox-static
+    # An engine that answers will do; otherwise one is started, which takes root.
+    socket=${DOCKER_HOST:-unix:///var/run/docker.sock}
+    case $socket in unix://*) engine="test -w ${socket#unix://}" ;; *) engine=true ;; esac
+    need "$engine || command -v dockerd" docker.io
+    need "$engine || command -v iptables" iptables
+    need "$engine || command -v ip" iproute2
+    [ "${1:-}" != chromium ] || need 'command -v chromium || command -v google-chrome' chromium
+fi
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing$missing" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    log=$(mktemp)
+    # shellcheck disable=SC2086
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing; } >"$log" 2>&1 \
+        || { tail -n 20 "$log" >&2; echo "apt-get could not install$missing." >&2; exit 1; }
+    rm -f "$log"
+else
+    echo "Missing here:$missing. As root on Debian or Ubuntu: apt-get install$missing" >&2
+    exit 1
+fi

@@ -1,0 +1,73 @@
+"""A real Prefect server with a home of its own: no profile, database or setting of the user takes part."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.sandbox.processes import answers, free_port, running
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """A running server and the environment its clients need."""
+
+    url: str
+    home: Path
+
+    @property
+    def api_url(self) -> str:
+        """``PREFECT_API_URL``."""
+        return f"{self.url}/api"
+
+    @property
+    def ui_url(self) -> str:
+        """What to open in a browser."""
+        return self.url
+
+    def environment(self) -> dict[str, str]:
+        """What flows, workers and the command line need in order to use this server and nothing else."""
+        return {"PREFECT_API_URL": self.api_url, **_common(self.home)}
+
+
+@contextmanager
+def prefect_server(home: Path, *, port: int | None = None) -> Iterator[PrefectServer]:
+    """Start ``prefect server`` with all its services and an SQLite database in ``home``.
+
+    Args:
+        home: ``PREFECT_HOME``; a home that was used before starts faster, its database is there already.
+        port: where it listens on 127.0.0.1; a free port by default.
+
+    Raises:
+        SandboxError: it ended, or didn't answer within two minutes.
+    """
+    home = home.resolve()
+    chosen = port or free_port()
+    server = PrefectServer(f"http://127.0.0.1:{chosen}", home)
+    prefect = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start"]
+    with running(
+        [*prefect, "--host", "127.0.0.1", "--port", str(chosen)],
+        log=home / "server.log",
+        ready=lambda: answers(f"{server.api_url}/health"),
+        env=_environment(home),
+        timeout=120,
+    ):
+        yield server
+
+
+def _common(home: Path) -> dict[str, str]:
+    return {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def _environment(home: Path) -> dict[str, str]:
+    foreign = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    # Leases in memory don't survive a restart of the server: a slot would stay taken.
+    leases = "prefect.server.concurrency.lease_storage.filesystem"
+    return foreign | _common(home) | {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": leases}
