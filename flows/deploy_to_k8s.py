@@ -4,13 +4,23 @@ import getpass
 
 from prefect import flow
 from prefect.context import FlowRunContext
+from prefect.futures import wait
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.update_flowise_deployment import update_flowise_deployment
 from tasks.build_image import build_server, build_ui
 from tasks.connections import source_repository
-from tasks.core.models import BuiltImage, DeployResult, Environment, ImageUpdate, NodeVersion, Target, Transport
-from tasks.core.models import OptionalTag
+from tasks.core.models import (
+    BuiltImage,
+    DeployResult,
+    Environment,
+    ImageUpdate,
+    NodeVersion,
+    OptionalTag,
+    Target,
+    Transport,
+    UpdateResult,
+)
 from tasks.core.settings import load
 from tasks.core.source import Source, checkout
 from tasks.dispatch import dispatch
@@ -63,16 +73,15 @@ def deploy_to_k8s(
 
 
 def build_images(target: Target, source: Source, force: bool) -> list[BuiltImage]:
-    """Both images, side by side, confirmed by the registry; what it has lost since is built again."""
+    """Both images, built side by side and confirmed by the registry; what it has lost since is built again."""
     tasks = [build_server, build_ui]
     builds = [build.with_options(refresh_cache=force).submit(target, source) for build in tasks]
+    wait(builds)  # also where one fails: the other one reads from the same source
     digests = [get_digest.submit(build.result(), target) for build in builds]
-    return [digest.result() or rebuild(build, target, source) for digest, build in zip(digests, tasks, strict=True)]
-
-
-def rebuild(build, target, source):
-    """One image once more, although Prefect has it cached."""
-    return get_digest(build.with_options(refresh_cache=True)(target, source), target)
+    return [
+        digest.result() or get_digest(build.with_options(refresh_cache=True)(target, source), target)
+        for digest, build in zip(digests, tasks, strict=True)
+    ]
 
 
 def image_update(target: Target, server: BuiltImage, ui: BuiltImage) -> ImageUpdate:
@@ -89,7 +98,7 @@ def image_update(target: Target, server: BuiltImage, ui: BuiltImage) -> ImageUpd
     )
 
 
-def update_inline(update: ImageUpdate):
-    """The second flow as a subflow. This run's heartbeat speaks for both: a second one would cost a second at its end."""
+def update_inline(update: ImageUpdate) -> UpdateResult:
+    """The second flow as a subflow; this run's heartbeat speaks for both, its own would cost a second at the end."""
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         return update_flowise_deployment(**update.model_dump())

@@ -14,7 +14,7 @@ TIMEOUT = 30
 
 
 def repository_dispatch(repository: str, update: ImageUpdate, token: SecretStr | None, api_url: str) -> None:
-    """Send ``flowise-image-updated`` to ``owner/name`` as ``peter-evans/repository-dispatch`` does, with its seven keys.
+    """Send ``flowise-image-updated`` and its seven keys to ``owner/name``, as ``peter-evans/repository-dispatch`` does.
 
     Raises:
         InvalidInput: not a repository on GitHub, or no token.

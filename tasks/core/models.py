@@ -44,10 +44,11 @@ NodeVersion = Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z._-]{0,31}$")]
 Line = Annotated[str, Field(max_length=200), AfterValidator(_one_printable_line)]
 
 # The patterns let "" through, so that a JSON schema made of them (the Run form's) does, too.
-OptionalTag = Annotated[Annotated[str, Field(pattern=rf"^({TAG_PATTERN})?$")] | None, BeforeValidator(_empty_is_none)]
-OptionalSha = Annotated[Annotated[str, Field(pattern=rf"^({SHA_PATTERN})?$")] | None, BeforeValidator(_empty_is_none)]
-OptionalDigest = Annotated[Annotated[str, Field(pattern=rf"^({DIGEST_PATTERN})?$")] | None, BeforeValidator(_empty_is_none)]
-OptionalLine = Annotated[Line | None, BeforeValidator(_empty_is_none)]
+_Optional = BeforeValidator(_empty_is_none)
+OptionalTag = Annotated[Annotated[str, Field(pattern=rf"^({TAG_PATTERN})?$")] | None, _Optional]
+OptionalSha = Annotated[Annotated[str, Field(pattern=rf"^({SHA_PATTERN})?$")] | None, _Optional]
+OptionalDigest = Annotated[Annotated[str, Field(pattern=rf"^({DIGEST_PATTERN})?$")] | None, _Optional]
+OptionalLine = Annotated[Line | None, _Optional]
 
 
 class Value(BaseModel):

@@ -178,8 +178,10 @@ def _remove_from_flow(document: Document, mapping: Node, pair: Pair) -> list[Spl
         return [_whole_line(text, key.start, comma + 1) or Splice(key.start, _end_of_blanks(text, comma + 1))]
     before = mapping.pairs[mapping.pairs.index(pair) - 1][1]
     comma = _end_of_gap(text, before.end)
-    blanks = len(text[: key.start].rstrip(" \t"))
-    return [Splice(comma, comma + 1), _whole_line(text, key.start, value.end) or Splice(blanks, value.end)]
+    # Blanks before it go, but not those a line begins with.
+    start = len(text[: key.start].rstrip(" \t"))
+    start = key.start if start == _line_start(text, key.start) else start
+    return [Splice(comma, comma + 1), _whole_line(text, key.start, value.end) or Splice(start, value.end)]
 
 
 def _whole_line(text: str, start: int, end: int) -> Splice | None:

@@ -144,7 +144,7 @@ def serve(here: Stage) -> None:
         subprocess.run([*prefect, *command], cwd=PROJECT, env=env, check=True, stdout=subprocess.DEVNULL)
     with worker(here, [*prefect, "worker", "start", "--pool", "flowise", "--name", "demo"]):
         console.rule("Ready")
-        console.print(f"[bold]{here.server.ui_url}/deployments[/]: pick deploy-to-k8s and click Run. Ctrl-C ends it all.")
+        say(f"[bold]{here.server.ui_url}/deployments[/]: pick deploy-to-k8s and click Run. Ctrl-C ends it all.")
         with Live(Spinner("dots", "waiting for you"), console=console, transient=True):
             signal.pause()
 
