@@ -110,7 +110,7 @@ class Branch:
     def _entries(self, tree: str) -> dict[str, Entry]:
         self._need(tree)
         rows = (row.partition("\t") for row in self._git("ls-tree", "-z", tree).split("\0") if row)
-        return {name: Entry(*about.split(), name) for about, _, name in rows}
+        return {name: Entry._make([*about.split(), name]) for about, _, name in rows}
 
     def _write_tree(self, entries: dict[str, Entry]) -> str:
         rows = (f"{each.mode} {each.kind} {each.object}\t{each.name}\0" for each in entries.values())

@@ -20,6 +20,8 @@ class Step:
     done: bool = False
     error: str = ""
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+    unfinished: dict[int, bytes] = field(default_factory=dict)
+    """The beginning of a line whose end has not come yet, by stream."""
 
 
 class Progress:
@@ -45,7 +47,7 @@ class Progress:
     def failed(self) -> Step | None:
         """The step that failed by itself, rather than being cancelled with the others."""
         failures = [step for step in self._steps.values() if step.error]
-        return next((step for step in failures if "context canceled" not in step.error), None)
+        return next((step for step in failures if not step.error.endswith("context canceled")), None)
 
     def _step(self, digest: bytes) -> Step:
         return self._steps.setdefault(digest.decode(), Step(len(self._steps) + 1))
@@ -53,19 +55,27 @@ class Progress:
     def _vertex(self, vertex: dict[int, Any]) -> None:
         # control.proto: Vertex {digest=1 inputs=2 name=3 cached=4 started=5 completed=6 error=7}
         step = self._step(vertex[1])
-        step.name = vertex[3].decode(errors="replace")
+        step.name = vertex.get(3, b"").decode(errors="replace")
         if 5 in vertex and not step.started:
             step.started = _seconds(vertex[5])
             if not vertex.get(4):
                 self._log(f"#{step.number} {step.name}")
         if 6 in vertex and not step.done:
+            for rest in step.unfinished.values():
+                self._tell(step, rest)
             step.done, step.error = True, vertex.get(7, b"").decode(errors="replace")
             self._log(f"#{step.number} {_outcome(step, vertex)}")
 
     def _output(self, entry: dict[int, Any]) -> None:
-        # control.proto: VertexLog {vertex=1 timestamp=2 stream=3 msg=4}
-        step = self._step(entry[1])
-        for line in entry.get(4, b"").decode(errors="replace").splitlines():
+        # control.proto: VertexLog {vertex=1 timestamp=2 stream=3 msg=4}; a message may end within a line
+        step, stream = self._step(entry[1]), entry.get(3, 0)
+        said = step.unfinished.pop(stream, b"") + entry.get(4, b"")
+        whole, end, rest = (said, b"", b"") if step.done else said.rpartition(b"\n")
+        step.unfinished[stream] = rest
+        self._tell(step, whole + end)
+
+    def _tell(self, step: Step, output: bytes) -> None:
+        for line in output.decode(errors="replace").splitlines():
             step.lines.append(line)
             self._log(f"#{step.number} {line}")
 

@@ -1,14 +1,18 @@
 """Builds and pushes by a Docker Engine, through its API and Docker's own SDK; no docker command is needed."""
 
 import json
+import re
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import docker
 import requests
+import urllib3
 from docker.errors import APIError, DockerException
+from docker.types import CancellableStream
 from docker.utils import kwargs_from_env
 from docker.utils.json_stream import json_stream
 
@@ -48,7 +52,7 @@ def engine(timeout: int) -> Iterator[docker.APIClient]:
         ) from None
     try:
         yield client
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise Unavailable(f"The Docker Engine stopped answering: {error}.", "Was it restarted?") from None
     finally:
         client.close()
@@ -78,24 +82,28 @@ def build(
         Unavailable: the engine, or a registry the Dockerfile uses, failed.
     """
     progress, started, built = Progress(log), time.monotonic(), ""
-    for record in _post_build(client, image, context, build_args):
-        if "error" in record:
-            raise _build_error(image, record["error"], progress)
-        if record.get("id") == "moby.buildkit.trace":
-            progress.record(record["aux"])
-        elif record.get("id") == "moby.image.id":
-            built = record["aux"]["ID"]
-        if time.monotonic() - started > timeout:
-            raise BuildFailed(f"The build of {image.name} took longer than {timeout:g} seconds.", "See BUILD_TIMEOUT.")
-    if not built:
-        raise Unavailable(f"The Docker Engine ended the build of {image.name} without a result.", "Was it restarted?")
-    return str(built)
+    with _building(client, image, context, build_args, timeout) as records:
+        for record in records:
+            if "error" in record:
+                raise _build_error(image, record["error"], progress)
+            if record.get("id") == "moby.buildkit.trace":
+                progress.record(record["aux"])
+            elif record.get("id") == "moby.image.id":
+                built = record["aux"]["ID"]
+    if built:
+        return str(built)
+    if time.monotonic() - started >= timeout:
+        raise BuildFailed(f"The build of {image.name} took longer than {timeout:g} seconds.", "See BUILD_TIMEOUT.")
+    raise Unavailable(f"The Docker Engine ended the build of {image.name} without a result.", "Was it restarted?")
 
 
-def _post_build(
-    client: docker.APIClient, image: ImageSpec, context: Iterator[bytes], build_args: Mapping[str, str]
-) -> Iterator[dict[str, Any]]:
+@contextmanager
+def _building(
+    client: docker.APIClient, image: ImageSpec, context: Iterator[bytes], build_args: Mapping[str, str], timeout: float
+) -> Iterator[Iterable[dict[str, Any]]]:
+    """The engine's records of a build, which ends with the block, by itself, or when its time is over."""
     # The SDK's own build() has no way to ask for BuildKit (docker-py issue 2230): hence the call by hand.
+    started = time.monotonic()
     response = client.post(
         f"{client.base_url}/v{client.api_version}/build",
         params={
@@ -108,12 +116,19 @@ def _post_build(
         headers={"Content-Type": "application/x-tar"},
         data=context,
         stream=True,
-        timeout=(CONNECT_TIMEOUT, client.timeout),
+        timeout=(CONNECT_TIMEOUT, timeout),
     )
     with response:
         if response.status_code != requests.codes.ok:
             raise _refused(f"The Docker Engine refused to build {image.name}", response)
-        yield from json_stream(response.iter_content(chunk_size=None))  # type: ignore[misc] - each is an object
+        records: Any = CancellableStream(json_stream(response.iter_content(chunk_size=None)), response)
+        # The engine stops a build when the connection ends, but the one who waits for a silent build cannot end it.
+        deadline = threading.Timer(max(0.0, started + timeout - time.monotonic()), records.close)
+        deadline.start()
+        try:
+            yield records
+        finally:
+            deadline.cancel()
 
 
 def push(client: docker.APIClient, built: str, reference: str, tag: str, auth: dict[str, str] | None, log: Log) -> str:
@@ -147,8 +162,12 @@ def push(client: docker.APIClient, built: str, reference: str, tag: str, auth: d
     return digest
 
 
-NETWORK = ("timeout", "timed out", "connection re", "no such host", "eof", "too many requests", "toomanyrequests",
-           "temporary failure", "server error", "service unavailable", "bad gateway", "transport is closing")  # fmt: skip
+NETWORK = re.compile(
+    r"(?<![\w./-])(client\.timeout|timeout|timed out|deadline exceeded|connection (refused|reset)|no such host|eof"
+    r"|no route to host|network is unreachable|server misbehaving|temporary failure|too many requests|toomanyrequests"
+    r"|server error|service unavailable|bad gateway|transport is closing)(?![\w./-])"
+)
+"""What a network or a busy server is known by; not as a part of a path or a name, such as ``src/timeout.ts``."""
 DENIED = ("denied", "unauthorized", "no basic auth", "authentication required", "forbidden", "incorrect username")
 ABSENT = ("name unknown", "name_unknown", "does not exist", "repository not found")
 NO_SPACE = "no space left"
@@ -156,10 +175,10 @@ NO_SPACE = "no space left"
 
 def _build_error(image: ImageSpec, error: str, progress: Progress) -> DeliveryError:
     step, said = progress.failed, error.lower()
-    if NO_SPACE in said:
-        return Terminal(f"The Docker Engine has no space left to build {image.name}.", "Run docker system prune there.")
     its_own = "dockerfile parse error" in said or (step is not None and "exit code" in step.error)
-    if not its_own and any(words in said for words in NETWORK):
+    if not its_own and NO_SPACE in said:
+        return Terminal(f"The Docker Engine has no space left to build {image.name}.", "Run docker system prune there.")
+    if not its_own and NETWORK.search(said):
         return Unavailable(
             f"The build of {image.name} could not get what it needs: {error}", "Can the engine reach it?"
         )
@@ -170,7 +189,10 @@ def _build_error(image: ImageSpec, error: str, progress: Progress) -> DeliveryEr
 
 def push_error(reference: str, said: str) -> DeliveryError:
     """A registry's refusal, as the engine or the registry words it, as one of ours."""
-    words = said.lower()
+    # Without the image's own names, which may be made of any words.
+    image, _, tag = reference.rpartition(":")
+    names = "|".join(map(re.escape, (image, image.partition("/")[2], tag)))
+    words = re.sub(rf"(?<![\w.-])({names})(?![\w.-])", "", said).lower()
     if "immutable" in words:
         return Conflict(
             f"{reference} exists already, with another digest, and the repository's tags are immutable.",

@@ -93,33 +93,47 @@ def _other_version(ref: ImageRef) -> str:
     return "newTag" if ref.digest else "digest"
 
 
-def _new_name(ref: ImageRef) -> list[Field]:
-    return [] if ref.new_name is None else [("newName", ref.new_name)]
+def _wanted(ref: ImageRef) -> list[Field]:
+    """What an entry of this name must say, in the order of a new one."""
+    return [*([] if ref.new_name is None else [("newName", ref.new_name)]), _version(ref)]
 
 
-def _set_image(overlay: Overlay, ref: ImageRef) -> Overlay:
-    entries = overlay.named(ref.name)
-    splices = [splice for entry in entries for splice in _edit(overlay.document, entry, ref)]
-    if not entries:
-        splices = _append(overlay, [("name", ref.name), *_new_name(ref), _version(ref)])
-    return _verified(overlay, spliced(overlay.document.text, splices), ref) if splices else overlay
+def _set_image(before: Overlay, ref: ImageRef) -> Overlay:
+    after = before
+    try:
+        for edit in (_settle_version, _assign):
+            splices = [splice for entry in after.named(ref.name) for splice in edit(after.document, entry, ref)]
+            after = _spliced(after, splices)
+        if not before.named(ref.name):
+            after = _spliced(after, _append(after, [("name", ref.name), *_wanted(ref)]))
+    except InvalidInput:  # the result is no kustomization any more
+        raise _tied(before, ref) from None
+    if after is not before:
+        _verify(before, after, ref)
+    return after
 
 
-def _edit(document: Document, entry: Node, ref: ImageRef) -> list[Splice]:
-    version, value = _version(ref)
+def _spliced(overlay: Overlay, splices: Sequence[Splice]) -> Overlay:
+    document = overlay.document
+    return Overlay.of(parse(spliced(document.text, splices), document.where)) if splices else overlay
+
+
+def _settle_version(document: Document, entry: Node, ref: ImageRef) -> list[Splice]:
+    """Leave at most one of ``newTag`` and ``digest``: the one that is asked for."""
+    version, _ = _version(ref)
     kept, dropped = own(entry, version), own(entry, _other_version(ref))
-    first = not entry.flow and dropped == entry.pairs[0]
-    if dropped and (kept is None or first):
-        # In the place of the other, so that a comment beside it stays, and a dash keeps its key.
-        renamed = [rename_key(dropped[0], version), *replace_value(document, dropped[1], value)]
-        return renamed + _assign(document, entry, _new_name(ref)) + _remove(document, entry, kept)
-    return _assign(document, entry, [*_new_name(ref), (version, value)]) + _remove(document, entry, dropped)
+    if dropped is None:
+        return []
+    if kept and (entry.flow or dropped != entry.pairs[0]):
+        return remove_pair(document, entry, dropped)
+    # In the place of the other, so that a comment beside it stays, and a dash keeps its key.
+    return [rename_key(dropped[0], version), *(remove_pair(document, entry, kept) if kept else [])]
 
 
-def _assign(document: Document, entry: Node, fields: Sequence[Field]) -> list[Splice]:
-    """Set fields where they stand; those that don't, behind the entry's name."""
+def _assign(document: Document, entry: Node, ref: ImageRef) -> list[Splice]:
+    """Set values where they stand; those that don't, behind the entry's name."""
     splices, missing = [], []
-    for key, value in fields:
+    for key, value in _wanted(ref):
         node, pair = field(entry, key), own(entry, key)
         if node and node.reads_as(value):
             continue
@@ -129,10 +143,6 @@ def _assign(document: Document, entry: Node, fields: Sequence[Field]) -> list[Sp
             missing.append((key, value))
     after = own(entry, "newName") or own(entry, "name") or entry.pairs[-1]
     return splices + (insert_pairs(document, entry, after, missing) if missing else [])
-
-
-def _remove(document: Document, entry: Node, pair: Pair | None) -> list[Splice]:
-    return remove_pair(document, entry, pair) if pair else []
 
 
 def _append(overlay: Overlay, fields: Sequence[Field]) -> list[Splice]:
@@ -183,40 +193,31 @@ def _first_item(root: Node, fields: Sequence[Field]) -> list[str]:
     return block_item(fields, Style(), column, offset)
 
 
-def _verified(before: Overlay, text: str, ref: ImageRef) -> Overlay:
-    """Read the result again: it must say what was asked, and everything else as before."""
-    document, entries = before.document, before.named(ref.name)
-    try:
-        after = Overlay.of(parse(text, document.where))
-    except InvalidInput:
-        after = None
-    if after is None or not _says(after, ref) or _rest(after, before, ref) != _rest(before, before, ref):
-        raise document.refusal(
-            f"the entry of {ref.name} cannot be set without changing something else",
-            entries[0] if entries else None,
-            f"{UNCHANGED} Write it without anchors, aliases, merge keys and other rarities of YAML.",
-        )
-    return after
+def _verify(before: Overlay, after: Overlay, ref: ImageRef) -> None:
+    """Hold the result against the request: it must say what was asked, and everything else as before."""
+    entries, other = after.named(ref.name), _other_version(ref)
+    values = [(field(entry, key), value) for entry in entries for key, value in _wanted(ref)]
+    says = entries and all(node and node.reads_as(value) for node, value in values)
+    if not says or any(field(entry, other) for entry in entries) or _rest(before, ref) != _rest(after, ref):
+        raise _tied(before, ref)
 
 
-def _says(overlay: Overlay, ref: ImageRef) -> bool:
-    entries = overlay.named(ref.name)
-    wanted = [*_new_name(ref), _version(ref)]
-    values = [(field(entry, key), value) for entry in entries for key, value in wanted]
-    return (
-        bool(entries)
-        and all(node and node.reads_as(value) for node, value in values)
-        and not any(field(entry, _other_version(ref)) for entry in entries)
-    )
-
-
-def _rest(overlay: Overlay, before: Overlay, ref: ImageRef) -> list[object]:
-    """The meaning of all that the edit must leave alone: of the document, and of the entries there were before."""
-    edited = {key for key, _ in _new_name(ref)} | {"newTag", "digest"}
+def _rest(overlay: Overlay, ref: ImageRef) -> tuple[object, ...]:
+    """The meaning of all that an edit must leave alone: the document, the other entries, the entries' other keys."""
+    edited = {key for key, _ in _wanted(ref)} | {"name", _other_version(ref)}
     root = [(key.meaning, value.meaning) for key, value in overlay.document.root.pairs if not is_key(key, "images")]
-    added = 0 if before.named(ref.name) or overlay is before else 1
-    rest: list[object] = [root, len(overlay.entries) - added]
-    for entry in overlay.entries[: len(before.entries)]:
-        others = [(k.meaning, v.meaning) for k, v in entry.pairs if not any(is_key(k, key) for key in edited)]
-        rest.append(others if entry in overlay.named(ref.name) else entry.meaning)
-    return rest
+    named = overlay.named(ref.name)
+    others = [entry.meaning for entry in overlay.entries if entry not in named]
+    keys = [
+        (k.meaning, v.meaning) for each in named for k, v in each.pairs if not any(is_key(k, key) for key in edited)
+    ]
+    return root, others, keys
+
+
+def _tied(overlay: Overlay, ref: ImageRef) -> InvalidInput:
+    named = overlay.named(ref.name)
+    return overlay.document.refusal(
+        f"the entry of {ref.name} cannot be set without changing something else",
+        named[0] if named else None,
+        f"{UNCHANGED} Write it without anchors, aliases, merge keys and other rarities of YAML.",
+    )

@@ -99,19 +99,16 @@ class ImageUpdate(Value):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
+            # Without the values: they may be secrets, or huge.
+            said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
             raise InvalidInput(
-                f"The image update is not valid: {describe(error)}.",
+                f"The image update is not valid: {said}.",
                 "Nothing was changed. Send the seven keys of the flowise-image-updated payload.",
             ) from None
 
     def payload(self) -> dict[str, str]:
         """The seven keys as the user's workflows write them: text, empty where there is no value."""
         return {name: value or "" for name, value in self.model_dump().items()}
-
-
-def describe(error: ValidationError) -> str:
-    """Pydantic's findings in one line, without the offending values: they may be secrets or huge."""
-    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'value'}: {each['msg']}" for each in error.errors())
 
 
 class Target(Value):
@@ -132,7 +129,7 @@ class Target(Value):
 
 
 class ImageSpec(Value):
-    """How one image is made out of the source repository; paths are relative to the repository's root."""
+    """How one image is made: ``context`` is a folder of the source repository, ``dockerfile`` a path inside of it."""
 
     name: str
     dockerfile: str

@@ -45,10 +45,11 @@ class Registry:
                 f"ECR_REGISTRY {host[:100]!r} is not a registry's host.", "Give host or host:port, without https://."
             )
         self.host = host
+        here = on_loopback(host)
         self._http = httpx.Client(
-            base_url=f"{'http' if on_loopback(host) else 'https'}://{host}/v2/",
+            base_url=f"{'http' if here else 'https'}://{host}/v2/",
             timeout=timeout,
-            transport=httpx.HTTPTransport(retries=2),
+            trust_env=not here,  # as Docker: through the environment's proxy, but not to this machine itself
             follow_redirects=True,
         )
         self._authorization: dict[str, str] = {}
@@ -58,13 +59,24 @@ class Registry:
         self._http.close()
 
     def credentials(self) -> Credentials | None:
-        """User name and password: what ``docker login`` left on this machine, or ``None``."""
-        from docker.auth import load_config  # noqa: PLC0415 - costs a third of a second that warm runs save
+        """User name and password: what ``docker login`` left on this machine, or ``None``.
 
-        found = load_config().resolve_authconfig(self.host) or {}
-        if found.get("username") and found.get("password"):
-            return found["username"], found["password"]
-        return None
+        Raises:
+            AccessDenied: there is something, but it cannot be read.
+        """
+        from docker.auth import load_config  # noqa: PLC0415 - costs a third of a second that warm runs save
+        from docker.errors import DockerException  # noqa: PLC0415
+
+        try:
+            found = load_config().resolve_authconfig(self.host) or {}
+        except DockerException as error:
+            raise AccessDenied(
+                f"What docker login left for {self.host} cannot be read: {error}.",
+                f"Run docker login {self.host} again.",
+            ) from None
+        # A credential helper's answer has the names in capitals.
+        user, password = (found.get(name) or found.get(name.title()) for name in ("username", "password"))
+        return (user, password) if user and password else None
 
     def check(self, repository: str) -> None:
         """Make sure, before anything is built, that the registry answers and accepts these credentials.
@@ -72,7 +84,8 @@ class Registry:
         Raises:
             AccessDenied, NotFound, Unavailable: as the registry answers.
         """
-        self._call("GET", "", repository)
+        if self._call("GET", "", repository).status_code == httpx.codes.NOT_FOUND:
+            raise NotFound(f"{self.host} answers, but is no OCI registry.", "Check ECR_REGISTRY.")
 
     def digest(self, repository: str, reference: str) -> str | None:
         """The digest that a tag (or digest) has in the registry, or ``None`` when the registry says there is none.
@@ -145,12 +158,12 @@ class Registry:
         query = {"service": fields.get("service", ""), "scope": f"repository:{repository}:pull,push"}
         try:
             answer = self._http.get(fields["realm"], params=query, auth=credentials)
-        except (httpx.HTTPError, KeyError) as error:
-            raise Unavailable(f"The token server of {self.host} cannot be reached: {error}.") from None
-        if not answer.is_success:
-            raise self._explain(answer, repository, "token")
-        body = answer.json()
-        return str(body.get("token") or body.get("access_token"))
+            if not answer.is_success:
+                raise self._explain(answer, repository, "token")
+            body = answer.json()
+            return str(body.get("token") or body["access_token"])
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as error:
+            raise Unavailable(f"The token server of {self.host} gave no token: {error!r}.") from None
 
     def _explain(self, answer: httpx.Response, repository: str, path: str) -> DeliveryError:
         said = f"{answer.status_code} {_message(answer)}".strip()
@@ -160,7 +173,7 @@ class Registry:
                 f"The registry refused the credentials for {what}: {said}.",
                 f"ECR: check the AWS credentials and their policy. Others: docker login {self.host}.",
             )
-        if "immutable" in said:
+        if "immutable" in said.replace(repository, "").lower():
             return Conflict(
                 f"{what}, {path.rpartition('/')[2]}: {said}.",
                 "Deploy with a new tag_version, delete the tag, or make the repository's tags mutable.",
@@ -188,6 +201,6 @@ def on_loopback(host: str) -> bool:
     name = re.sub(r":[0-9]+$", "", host).strip("[]")
     try:
         found = {entry[4][0] for entry in socket.getaddrinfo(name, None)}
-    except OSError:
+    except (OSError, UnicodeError):  # the latter for a name that no DNS can have
         return False
     return all(ipaddress.ip_address(address).is_loopback for address in found)

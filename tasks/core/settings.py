@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.core.errors import InvalidInput
-from tasks.core.models import Transport, describe
+from tasks.core.models import Transport
 
 
 class Settings(BaseSettings):
@@ -83,6 +83,5 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise InvalidInput(
-            f"The settings are not valid: {describe(error)}.", "Names are those of the variables."
-        ) from None
+        said = "; ".join(f"{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
+        raise InvalidInput(f"The settings are not valid: {said}.", "They are read from the environment.") from None

@@ -1,6 +1,5 @@
 """One commit of the source repository, fetched when somebody first needs it, as Docker build contexts."""
 
-import io
 import shutil
 import tarfile
 import tempfile
@@ -11,8 +10,12 @@ from pathlib import Path
 
 from tasks.core import git
 from tasks.core.dockerignore import Ignore
-from tasks.core.errors import NotFound
+from tasks.core.errors import NotFound, Unavailable
 from tasks.core.models import ImageSpec
+from tasks.core.process import CommandFailed
+
+CHUNK = 1 << 16
+"""How much of a context is sent, and held, at a time."""
 
 
 class Source:
@@ -64,24 +67,18 @@ class Source:
         for name in (f"{image.dockerfile}.dockerignore", ".dockerignore"):
             text = git.read(repository, self.sha, folder + name)
             if text is not None:
-                return Ignore(text.decode(errors="replace"), always=(image.dockerfile, name)).keeps
+                return Ignore(text.decode(errors="replace"), always=[image.dockerfile]).keeps
         return lambda path: True
 
     def _stream(self, folder: str, keep: Callable[[str], bool]) -> Iterator[bytes]:
-        out = io.BytesIO()
-        # GNU format: BuildKit takes an archive that begins with a PAX header for a Dockerfile.
-        with (
-            git.archive(self.repository(), self.sha, folder) as archive,
-            tarfile.open(fileobj=archive, mode="r|") as files,
-            tarfile.open(fileobj=out, mode="w|", format=tarfile.GNU_FORMAT) as context,
-        ):
-            for entry in files:
-                if entry.isdir() or not keep(entry.name):
-                    continue
-                entry.pax_headers = {}
-                context.addfile(entry, files.extractfile(entry) if entry.isreg() else None)
-                yield _taken(out)
-        yield _taken(out)
+        try:
+            with (
+                git.archive(self.repository(), self.sha, folder) as archive,
+                tarfile.open(fileobj=archive, mode="r|") as files,
+            ):
+                yield from _joined(_records(files, keep))
+        except (CommandFailed, tarfile.TarError) as error:
+            raise Unavailable(f"The files of commit {self.sha[:7]} cannot be read: {error}.") from None
 
 
 @contextmanager
@@ -91,8 +88,24 @@ def checkout(where: git.Remote, sha: str, work_dir: Path) -> Iterator[Source]:
         yield Source(where, sha, Path(scratch) / "source.git")
 
 
-def _taken(buffer: io.BytesIO) -> bytes:
-    chunk = buffer.getvalue()
-    buffer.seek(0)
-    buffer.truncate()
-    return chunk
+def _records(files: tarfile.TarFile, keep: Callable[[str], bool]) -> Iterator[bytes]:
+    for entry in files:
+        if entry.isdir() or not keep(entry.name):
+            continue
+        # GNU format: BuildKit takes an archive that begins with a PAX header for a Dockerfile.
+        yield entry.tobuf(tarfile.GNU_FORMAT)
+        if entry.isreg() and (content := files.extractfile(entry)):
+            while chunk := content.read(CHUNK):
+                yield chunk
+            yield bytes(-entry.size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    buffer = bytearray()
+    for piece in pieces:
+        buffer += piece
+        if len(buffer) >= CHUNK:
+            yield bytes(buffer)
+            buffer.clear()
+    yield bytes(buffer)

@@ -122,7 +122,7 @@ def insert_flow(document: Document, start: int, end: int, new: str) -> list[Spli
     comma = _COMMA.match(text, end)
     rest = _REST_OF_LINE.match(text, comma.end() if comma else end)
     indent = text[_line_start(text, start) : start]
-    if rest is None or indent.strip(" "):
+    if rest is None or indent.strip(" \t"):
         return [Splice(end, end, f", {new}")]
     line = insert_lines(document, rest.end(), [indent + new + ("," if comma else "")])
     return [line] if comma else [Splice(end, end, ","), line]

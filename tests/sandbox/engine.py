@@ -12,7 +12,7 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException
 
-from tests.sandbox.processes import SandboxError, running
+from tests.sandbox.processes import NotInstalled, SandboxError, running
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 
@@ -42,7 +42,8 @@ def engine(workdir: Path, *, hosts: Sequence[str] = ()) -> Iterator[str]:
         hosts: names that must mean 127.0.0.1 to the engine; one that is already there can't be taught new ones.
 
     Raises:
-        SandboxError: there is no engine and none can be started; the message says what to install.
+        NotInstalled: there is no engine and none can be started; the message says what to install.
+        SandboxError: the engine ``DOCKER_HOST`` names doesn't answer, or ours doesn't start.
     """
     existing = _existing(hosts)
     if existing:
@@ -85,7 +86,7 @@ def _check_possible(hosts: Sequence[str]) -> None:
         return
     wanted = f"that knows {', '.join(hosts)} as 127.0.0.1 (a line in /etc/hosts)" if hosts else "that answers"
     why = f"{', '.join(missing)} isn't installed" if missing else "only root can start one"
-    raise SandboxError(
+    raise NotInstalled(
         f"There is no Docker Engine {wanted}, and {why}: "
         "apt-get install docker.io iproute2 and run as root, or set DOCKER_HOST."
     )

@@ -1,13 +1,15 @@
 """Git over HTTP: the real ``git http-backend``, a CGI program, behind an ASGI request."""
 
 import asyncio
+import os
+import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from tests.sandbox.repositories import git_environment
 
@@ -22,28 +24,44 @@ _CONFIG = {
 }
 
 
-async def git_response(request: Request, bare: Path, path: str) -> Response:
-    """Answer one request of git's, without holding its body or its answer in memory.
+class GitAnswer(Response):
+    """The answer to one request of git's, passed on while git is still reading the request."""
 
-    Args:
-        request: as git sent it.
-        bare: the repository.
-        path: the part of the URL behind the repository, such as ``/info/refs``.
-    """
-    process = await asyncio.create_subprocess_exec(
-        "git", "http-backend", stdin=PIPE, stdout=PIPE, env=_environment(request, bare, path)
-    )
-    feeding = asyncio.create_task(_feed(request, process))
-    try:
-        status, headers = await _head(process)
-    except BaseException:
-        await _end(process, feeding)
-        raise
-    return StreamingResponse(_body(process, feeding), status, headers)
+    def __init__(self, request: Request, bare: Path, path: str) -> None:
+        """Get ready; git starts when the answer is sent.
+
+        Args:
+            request: as git sent it.
+            bare: the repository.
+            path: the part of the URL behind the repository, such as ``/info/refs``.
+        """
+        super().__init__()
+        self._request = request
+        self._bare = bare
+        self._environment = _environment(request, bare, path)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Not a StreamingResponse: that one listens for a disconnect, and would swallow what git sends."""
+        process = await asyncio.create_subprocess_exec(
+            "git",
+            "http-backend",
+            stdin=PIPE,
+            stdout=PIPE,
+            cwd=self._bare,
+            env=self._environment,
+            start_new_session=True,
+        )
+        feeding = asyncio.create_task(_feed(self._request, process))
+        try:
+            await _pass_on(process.stdout, send)
+        finally:
+            feeding.cancel()
+            _kill(process)
+            await process.wait()
 
 
 def _environment(request: Request, bare: Path, path: str) -> dict[str, str]:
-    """The CGI variables; without a length, as with chunks, git reads until the end."""
+    """The CGI variables, but for CONTENT_LENGTH: with it git spins forever when a body ends early."""
     sent = request.headers
     cgi = {
         "GIT_PROJECT_ROOT": str(bare.resolve()),
@@ -56,8 +74,6 @@ def _environment(request: Request, bare: Path, path: str) -> dict[str, str]:
         "HTTP_CONTENT_ENCODING": sent.get("content-encoding", ""),
         "HTTP_GIT_PROTOCOL": sent.get("git-protocol", ""),
     }
-    if "content-length" in sent:
-        cgi["CONTENT_LENGTH"] = sent["content-length"]
     return git_environment() | cgi | _config()
 
 
@@ -69,33 +85,37 @@ def _config() -> dict[str, str]:
 
 
 async def _feed(request: Request, process: Process) -> None:
-    # Git may have seen enough before the end of the body, and hang up.
-    with suppress(ConnectionError):
+    try:
         async for chunk in request.stream():
             process.stdin.write(chunk)
             await process.stdin.drain()
-    process.stdin.close()
+        process.stdin.close()
+    except ClientDisconnect:
+        _kill(process)  # half a push must not look like a whole one
+    except ConnectionError:
+        pass  # git has seen enough, and hung up
 
 
-async def _head(process: Process) -> tuple[int, dict[str, str]]:
+async def _pass_on(output: asyncio.StreamReader, send: Send) -> None:
+    status, headers = await _head(output)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    while chunk := await output.read(_CHUNK):
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _head(output: asyncio.StreamReader) -> tuple[int, list[tuple[bytes, bytes]]]:
     """Read the CGI header: lines until an empty one, the status among them unless it is 200."""
-    headers = {}
-    while line := (await process.stdout.readline()).strip():
-        name, _, value = line.decode().partition(":")
-        headers[name.lower()] = value.strip()
-    return int(headers.pop("status", "200").split()[0]), headers
+    status, headers = 200, []
+    while line := (await output.readline()).strip():
+        name, _, value = line.partition(b":")
+        if name.lower() == b"status":
+            status = int(value.split()[0])
+        else:
+            headers.append((name.lower(), value.strip()))
+    return status, headers
 
 
-async def _body(process: Process, feeding: asyncio.Task[None]) -> AsyncIterator[bytes]:
-    try:
-        while chunk := await process.stdout.read(_CHUNK):
-            yield chunk
-    finally:
-        await _end(process, feeding)
-
-
-async def _end(process: Process, feeding: asyncio.Task[None]) -> None:
-    feeding.cancel()
+def _kill(process: Process) -> None:
     with suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
+        os.killpg(process.pid, signal.SIGKILL)

@@ -51,7 +51,8 @@ def prefect_server(home: Path, *, port: int | None = None) -> Iterator[PrefectSe
         [*prefect, "--host", "127.0.0.1", "--port", str(chosen)],
         log=home / "server.log",
         ready=lambda: answers(f"{server.api_url}/health"),
-        env=_environment(home),
+        # The UI is told where its API is; it would look for it on the default port.
+        env=_environment(home) | {"PREFECT_SERVER_UI_API_URL": server.api_url},
         timeout=120,
     ):
         yield server

@@ -14,11 +14,16 @@ import httpx
 # Ends a server's group once this Python is gone, even by kill -9: its standard input is a pipe only we hold
 # open. By hand, because PR_SET_PDEATHSIG reaches the first process alone rather than its group, fires as soon
 # as the starting *thread* ends, and exists on Linux only.
-_GUARD = 'read -r _; kill -TERM -- "-$1"; sleep "$2"; kill -KILL -- "-$1"'
+_GUARD = 'read -r _; kill -s TERM -- "-$1"; sleep "$2"; kill -s KILL -- "-$1"'
+_KILL_SECONDS = 5
 
 
 class SandboxError(Exception):
-    """A part of the sandbox cannot start; the message says what to install or set."""
+    """A part of the sandbox cannot start; the message says why."""
+
+
+class NotInstalled(SandboxError):
+    """This machine has no such part; the message says what to install or set."""
 
 
 def free_port() -> int:
@@ -115,18 +120,20 @@ def _tail(log: Path, lines: int = 20) -> str:
 
 
 def _stop_group(process: subprocess.Popen[bytes], grace: float) -> None:
-    _signal_group(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + grace
-    while _group_alive(process) and time.monotonic() < deadline:
+    for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, _KILL_SECONDS)):
+        _signal_group(process.pid, number)
+        if _gone_within(process, patience):
+            return
+
+
+def _gone_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        process.poll()  # reaps the leader, which would count as alive otherwise
+        if not _signal_group(process.pid, 0):
+            return True
         time.sleep(0.02)
-    if _group_alive(process):
-        _signal_group(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _group_alive(process: subprocess.Popen[bytes]) -> bool:
-    process.poll()  # reaps the leader, which would count as alive otherwise
-    return _signal_group(process.pid, 0)
+    return False
 
 
 def _signal_group(group: int, number: int) -> bool:

@@ -5,11 +5,12 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
 
-from tests.sandbox.processes import SandboxError, answers, free_port, running
+from tests.sandbox.processes import NotInstalled, answers, free_port, running
 
 MANIFEST_TYPES = (
     "application/vnd.oci.image.index.v1+json",
@@ -54,22 +55,48 @@ class Registry:
         digest = self.manifest(repository, reference)["config"]["digest"]
         return json.loads(self.blob(repository, digest))
 
+    def push(self, repository: str, tag: str, note: str = "") -> str:
+        """Push an image without layers and answer its digest; another note makes another image."""
+        blob = json.dumps({"architecture": "amd64", "os": "linux", "author": note}).encode()
+        place = self._ask("POST", f"{repository}/blobs/uploads/").headers["Location"]
+        config = {"mediaType": "application/vnd.oci.image.config.v1+json", **_descriptor(blob)}
+        self._ask("PUT", place, params={"digest": config["digest"]}, content=blob)
+        manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPES[1], "config": config, "layers": []}
+        body = json.dumps(manifest).encode()
+        self._ask("PUT", f"{repository}/manifests/{tag}", content=body, media_type=MANIFEST_TYPES[1])
+        return _descriptor(body)["digest"]
+
     def delete(self, repository: str, digest: str) -> None:
         """Delete a manifest, and with it every tag that means it."""
         self._ask("DELETE", f"{repository}/manifests/{digest}")
 
-    def _ask(self, method: str, path: str, *, missing_ok: bool = False) -> httpx.Response:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        missing_ok: bool = False,
+        media_type: str = "application/octet-stream",
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> httpx.Response:
+        url = httpx.URL(f"{self.url}/v2/").join(path)  # an upload's place comes as a whole URL
         answer = httpx.request(
             method,
-            f"{self.url}/v2/{path}",
-            headers={"Accept": ", ".join(MANIFEST_TYPES)},
+            url.copy_merge_params(params or {}),
+            headers={"Accept": ", ".join(MANIFEST_TYPES), "Content-Type": media_type},
             auth=next(iter(self.users.items()), None),
+            content=content,
             follow_redirects=True,
             trust_env=False,
         )
         if not (missing_ok and answer.status_code == httpx.codes.NOT_FOUND):
             answer.raise_for_status()
         return answer
+
+
+def _descriptor(content: bytes) -> dict:
+    return {"digest": f"sha256:{sha256(content).hexdigest()}", "size": len(content)}
 
 
 @contextmanager
@@ -85,7 +112,8 @@ def registry(
         port: where it listens; a free port by default.
 
     Raises:
-        SandboxError: it isn't installed, or doesn't start.
+        NotInstalled: there is none on this machine.
+        SandboxError: it doesn't start.
     """
     server = Registry(f"127.0.0.1:{port or free_port()}", users or {})
     config = _write_config(workdir, server, notify)
@@ -100,7 +128,7 @@ def registry(
 def _program() -> str:
     program = shutil.which("docker-registry") or shutil.which("registry")
     if not program:
-        raise SandboxError("No OCI registry is installed: apt-get install docker-registry.")
+        raise NotInstalled("No OCI registry is installed: apt-get install docker-registry.")
     return program
 
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from textwrap import dedent
 
-from tests.sandbox.processes import SandboxError
+from tests.sandbox.processes import NotInstalled
 
 
 def first() -> dict[str, str | bytes]:
@@ -20,11 +20,11 @@ def static_busybox() -> Path:
     """The busybox of this machine, if it runs without any library.
 
     Raises:
-        SandboxError: there is none, or it needs libraries.
+        NotInstalled: there is none, or it needs libraries.
     """
     found = shutil.which("busybox")
     if not found or not _is_static(found):
-        raise SandboxError("The sample images need a busybox without libraries: apt-get install busybox-static.")
+        raise NotInstalled("The sample images need a busybox without libraries: apt-get install busybox-static.")
     return Path(found)
 
 

@@ -1,0 +1,112 @@
+"""Flows run in this process, against a real Prefect server that lives as long as the test session."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
+from flows import deploy_to_k8s, update_flowise_deployment
+from tasks.build_image import build_server, build_ui
+from tasks.dispatch import dispatch
+from tasks.get_digest import get_digest
+from tasks.set_env import set_env
+from tasks.update_kustomization import update_kustomization
+from tests.sandbox.prefect_server import PrefectServer, prefect_server
+from tests.sandbox.registry import Registry
+
+PROJECT = Path(__file__).parents[2]
+TASKS = (set_env, build_server, build_ui, get_digest, dispatch, update_kustomization)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """A Prefect server with a home of its own; this process's flows use it."""
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as running:
+        ours = {
+            PREFECT_API_URL: running.api_url,
+            PREFECT_HOME: running.home,
+            PREFECT_LOCAL_STORAGE_PATH: running.home / "storage",
+        }
+        with temporary_settings(ours):
+            yield running
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    for task in TASKS:
+        assert task.retries == len(task.retry_delay_seconds), f"{task.name} backs off before every retry"
+        monkeypatch.setattr(task, "retry_delay_seconds", [0.01] * task.retries)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A pipeline on this machine, as its users have it."""
+
+    source: Path
+    gitops: Path
+    images: Registry
+    server: PrefectServer
+
+    def environment(self) -> dict[str, str]:
+        """The environment of another process of this installation."""
+        return {**os.environ, **self.server.environment()}
+
+    def run(self, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Another process in the project's folder, with this Python's programs."""
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=PROJECT,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            **options,
+        )
+
+    def task_runs(self, flow_run_id: str | None = None) -> list[dict[str, Any]]:
+        """Task runs as the Prefect API tells them, newest first."""
+        query: dict[str, Any] = {"sort": "EXPECTED_START_TIME_DESC"}
+        if flow_run_id:
+            query["task_runs"] = {"flow_run_id": {"any_": [flow_run_id]}}
+        return self.ask("task_runs/filter", query)
+
+    def ask(self, path: str, query: dict[str, Any]) -> Any:
+        """A question to the Prefect API."""
+        answer = httpx.post(f"{self.server.api_url}/{path}", json=query, trust_env=False)
+        return answer.raise_for_status().json()
+
+
+@pytest.fixture
+def installation(
+    source: Path,
+    gitops: Path,
+    images: Registry,
+    server: PrefectServer,
+    docker_host: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Installation:
+    """Both repositories new, the registry and the server shared; the settings are in the environment."""
+    monkeypatch.setenv("SOURCE_REPO", str(source))
+    monkeypatch.setenv("GITOPS_REPO", str(gitops))
+    monkeypatch.setenv("ECR_REGISTRY", images.host)
+    return Installation(source, gitops, images, server)
+
+
+@pytest.fixture
+def deploy() -> Any:
+    """The first flow."""
+    return deploy_to_k8s
+
+
+@pytest.fixture
+def update() -> Any:
+    """The second flow."""
+    return update_flowise_deployment

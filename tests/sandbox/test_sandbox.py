@@ -1,0 +1,378 @@
+"""Each part works, and leaves nothing behind."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+import docker
+import httpx
+import pytest
+from docker.errors import BuildError
+from starlette.responses import JSONResponse
+
+from tests.sandbox.ecr import HOST, ecr
+from tests.sandbox.engine import engine
+from tests.sandbox.github import github
+from tests.sandbox.optional import optional
+from tests.sandbox.prefect_server import prefect_server
+from tests.sandbox.processes import NotInstalled, SandboxError, running
+from tests.sandbox.registry import registry
+from tests.sandbox.repositories import (
+    commit,
+    git,
+    git_environment,
+    gitops_repository,
+    head,
+    init,
+    log,
+    show,
+    source_repository,
+)
+
+HUB = "acme/devops"
+
+
+def left_in(folder: Path) -> list[str]:
+    """Processes that work in a folder, and mounts in it."""
+    commands = [
+        process.joinpath("cmdline").read_text().replace("\0", " ")
+        for process in Path("/proc").glob("[0-9]*")
+        if _cwd(process).is_relative_to(folder)
+    ]
+    mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line]
+    return commands + mounts
+
+
+def _cwd(process: Path) -> Path:
+    try:
+        return process.joinpath("cwd").readlink()
+    except OSError:
+        return Path()
+
+
+def wait_until_gone(folder: Path, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while left_in(folder) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left_in(folder) == []
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(tmp_path):
+    yield
+    assert left_in(tmp_path) == []
+    shutil.rmtree(tmp_path)
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A history of two commits on ``main``; see ``commit``."""
+    path = init(tmp_path / "bare.git")
+    commit(path, "main", {"a.txt": "1\n"}, "first")
+    commit(path, "main", {"a.txt": "2\n"}, "second\n\nwith a body")
+    return path
+
+
+class TestRunning:
+    def test_a_server_that_ends_at_once_shows_the_end_of_its_log(self, tmp_path):
+        with (
+            pytest.raises(SandboxError, match=r"code 3.*\n.*\nno such disk"),
+            running(["sh", "-c", "echo no such disk; exit 3"], log=tmp_path / "log", ready=lambda: False),
+        ):
+            pass
+
+    def test_a_server_that_never_gets_ready_is_given_up(self, tmp_path):
+        with (
+            pytest.raises(SandboxError, match="wasn't ready after 0 s"),
+            running(["sleep", "60"], log=tmp_path / "log", ready=lambda: False, timeout=0.2),
+        ):
+            pass
+
+    def test_the_whole_group_ends_even_one_that_ignores_sigterm(self, tmp_path):
+        script = 'trap "" TERM; sleep 60 & echo up; wait; sleep 60'
+        log = tmp_path / "log"
+        with running(["sh", "-c", script], log=log, ready=lambda: "up" in log.read_text(), grace=0.2):
+            assert len(left_in(tmp_path)) == 2
+        assert left_in(tmp_path) == []
+
+    def test_an_exception_in_the_block_ends_it_too(self, tmp_path):
+        with (
+            pytest.raises(KeyboardInterrupt),
+            running(["sleep", "60"], log=tmp_path / "log", ready=lambda: True),
+        ):
+            raise KeyboardInterrupt
+
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+    def test_it_does_not_outlive_the_python_that_started_it(self, tmp_path, number):
+        script = (
+            "import pathlib, time; from tests.sandbox.processes import running\n"
+            f"log = pathlib.Path({str(tmp_path)!r}, 'log')\n"
+            "with running(['sh', '-c', 'sleep 60 & wait'], log=log, ready=lambda: True):\n"
+            "    print('up', flush=True); time.sleep(60)\n"
+        )
+        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as parent:
+            assert parent.stdout.readline() == b"up\n"
+            assert left_in(tmp_path)
+            parent.send_signal(number)
+        wait_until_gone(tmp_path)
+
+
+class TestRegistry:
+    def test_a_push_is_seen_and_can_be_deleted(self, tmp_path):
+        with optional(registry(tmp_path)) as reg:
+            first, second = reg.push("flowise-server", "v1"), reg.push("flowise-server", "v2", "other")
+            assert reg.tags("flowise-server") == ["v1", "v2"]
+            assert (reg.digest("flowise-server", "v1"), reg.digest("flowise-server", "v2")) == (first, second)
+            assert reg.config("flowise-server", "v2")["author"] == "other"
+            reg.delete("flowise-server", first)
+            assert reg.tags("flowise-server") == ["v2"]
+            assert reg.digest("flowise-server", "v1") is None
+
+    def test_users_need_their_password(self, tmp_path):
+        with optional(registry(tmp_path, users={"ci": "s3cret"})) as reg:
+            assert httpx.get(f"{reg.url}/v2/").status_code == 401
+            assert httpx.get(f"{reg.url}/v2/", auth=("ci", "wrong")).status_code == 401
+            assert reg.push("flowise-ui", "v1") == reg.digest("flowise-ui", "v1")
+
+    def test_without_the_program_it_says_what_to_install(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(NotInstalled, match="apt-get install docker-registry"), registry(tmp_path):
+            pass
+
+
+class TestRepositories:
+    def test_commit_show_and_log(self, bare):
+        assert [each["subject"] for each in log(bare)] == ["second", "first"]
+        assert log(bare)[0]["body"] == "with a body"
+        assert show(bare, "main", "a.txt") == "2\n"
+        gone = commit(bare, "main", {"a.txt": None, 'o"dd/ü.txt': "3\r\n"}, "third")
+        assert head(bare) == gone
+        assert show(bare, gone, 'o"dd/ü.txt') == "3\r\n"
+        assert head(bare, "other") is None
+
+    def test_the_source_repository_has_its_history(self, tmp_path):
+        path = source_repository(tmp_path / "source.git")
+        assert len(log(path, "main")) == 3
+        assert git(path, "cat-file", "-t", "v1.0.0") == b"tag\n"
+        assert log(path, "v1.0.0")[0]["sha"] == log(path, "main")[1]["sha"] == log(path, "feature/agents")[1]["sha"]
+
+    def test_the_same_content_gives_the_same_commits(self, tmp_path):
+        one, two = (gitops_repository(tmp_path / name) for name in ("one.git", "two.git"))
+        assert head(one) == head(two)
+
+    @pytest.mark.skipif(not shutil.which("kubectl"), reason="apt-get install kubectl, or any kustomize")
+    @pytest.mark.parametrize("environment", ["dev", "staging", "production"])
+    def test_every_overlay_renders(self, tmp_path, environment):
+        path = gitops_repository(tmp_path / "ops.git")
+        git(path, "worktree", "add", "--detach", str(tmp_path / "tree"), "main")
+        overlay = tmp_path / "tree/argocd/apps/flowise/overlays" / environment
+        rendered = subprocess.run(["kubectl", "kustomize", overlay], capture_output=True, text=True, check=True)
+        assert f"namespace: flowise-{environment}" in rendered.stdout
+        assert rendered.stdout.count("image: 123456789012.dkr.ecr.") == 2
+
+
+class TestPrefectServer:
+    def test_it_answers_from_a_home_of_its_own(self, tmp_path):
+        with prefect_server(tmp_path) as server:
+            assert httpx.get(f"{server.api_url}/health").json() is True
+            assert "<html" in httpx.get(server.ui_url, headers={"Accept": "text/html"}, follow_redirects=True).text
+            environment = server.environment()
+        assert environment["PREFECT_API_URL"] == server.api_url
+        assert (tmp_path / "prefect.db").exists()
+
+
+class TestEngine:
+    def test_it_builds_the_sample_and_pushes_it(self, tmp_path):
+        sources = _checkout(tmp_path)
+        with (
+            optional(registry(tmp_path / "registry", users={"ci": "s3cret"})) as reg,
+            optional(engine(tmp_path / "engine")) as url,
+            closing(docker.DockerClient(base_url=url)) as client,
+        ):
+            name = f"{reg.host}/flowise-server"
+            _build(client, sources, "server", name, "18")
+            client.images.push(name, tag="v1", auth_config={"username": "ci", "password": "s3cret"})
+            client.images.remove(f"{name}:v1", force=True)
+            assert reg.tags("flowise-server") == ["v1"]
+            assert reg.config("flowise-server", "v1")["config"]["Env"][-1] == "NODE_ENV=production"
+
+    def test_the_sample_does_not_build_without_its_dockerignore(self, tmp_path):
+        sources = _checkout(tmp_path)
+        (sources / ".dockerignore").unlink()
+        with (
+            optional(engine(tmp_path / "engine")) as url,
+            closing(docker.DockerClient(base_url=url)) as client,
+            pytest.raises(BuildError, match=r"secret\.env"),
+        ):
+            _build(client, sources, "ui", "sandbox/flowise-ui", "20")
+
+    def test_without_an_engine_it_says_what_to_install(self, tmp_path, monkeypatch):
+        monkeypatch.delenv("DOCKER_HOST", raising=False)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr("tests.sandbox.engine.DEFAULT_SOCKET", f"unix://{tmp_path}/none.sock")
+        with pytest.raises(NotInstalled, match=r"apt-get install docker\.io"), engine(tmp_path):
+            pass
+
+    def test_a_docker_host_that_does_not_answer_is_named(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+        with pytest.raises(SandboxError, match="DOCKER_HOST=unix://"), engine(tmp_path):
+            pass
+
+
+def _checkout(folder: Path) -> Path:
+    bare = source_repository(folder / "source.git")
+    git(bare, "worktree", "add", "--detach", str(folder / "sources"), "main")
+    return folder / "sources"
+
+
+def _build(client: docker.DockerClient, sources: Path, part: str, name: str, node: str) -> None:
+    dockerfile, arguments = f"packages/{part}/Dockerfile", {"NODE_VERSION": node}
+    client.images.build(path=str(sources), dockerfile=dockerfile, buildargs=arguments, tag=f"{name}:v1")
+
+
+class TestEcr:
+    def test_what_docker_pushes_is_what_describe_images_answers(self, tmp_path):
+        with (
+            optional(ecr(tmp_path / "ecr")) as aws,
+            optional(engine(tmp_path / "engine", hosts=[HOST])) as url,
+            closing(docker.DockerClient(base_url=url)) as client,
+        ):
+            aws.create("flowise-server", immutable=True)
+            first, error = _push(client, aws, "flowise-server", b"one")
+            assert error is None
+            assert _described(aws, "flowise-server", "v1") == first == aws.images.digest("flowise-server", "v1")
+            _, error = _push(client, aws, "flowise-server", b"two")
+            assert error.endswith("cannot be overwritten because the tag is immutable.")
+            assert _described(aws, "flowise-server", "v1") == first
+
+    def test_the_data_plane_keeps_the_control_planes_rules(self, tmp_path):
+        with optional(ecr(tmp_path)) as aws, httpx.Client(base_url=f"http://{aws.registry}/v2/") as client:
+            assert client.get("").status_code == 401
+            client.auth = ("AWS", aws.password())
+            assert client.get("").status_code == 200
+            unknown = client.get("flowise-ui/tags/list")
+            assert (unknown.status_code, unknown.json()["errors"][0]["code"]) == (404, "NAME_UNKNOWN")
+
+    def test_some_tags_of_an_immutable_repository_may_move(self, tmp_path):
+        with optional(ecr(tmp_path)) as aws, httpx.Client(auth=("AWS", aws.password())) as client:
+            aws.create("flowise-ui", immutable=True, movable=("latest",))
+            assert [_index(client, aws, "latest", note) for note in ("a", "b")] == [201, 201]
+            assert [_index(client, aws, "v1", note) for note in ("a", "a", "b")] == [201, 201, 400]
+            assert _described(aws, "flowise-ui", "latest") == aws.images.digest("flowise-ui", "latest")
+
+
+def _push(client, aws, repository, content) -> tuple[str | None, str | None]:
+    """Import an image with one file, push it as v1, and answer its digest or the error."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        member = tarfile.TarInfo("file")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    name = f"{aws.registry}/{repository}"
+    client.api.import_image_from_data(archive.getvalue(), repository=name, tag="v1")
+    login = {"username": "AWS", "password": aws.password()}
+    last = list(client.images.push(name, tag="v1", auth_config=login, stream=True, decode=True))[-1]
+    client.images.remove(f"{name}:v1", force=True)
+    return last.get("aux", {}).get("Digest"), last.get("error")
+
+
+def _index(client, aws, tag, note) -> int:
+    """Push an index of nothing, which takes a single request; answer the status."""
+    kind = "application/vnd.oci.image.index.v1+json"
+    body = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": [], "annotations": {"note": note}})
+    url = f"http://{aws.registry}/v2/flowise-ui/manifests/{tag}"
+    return client.put(url, content=body, headers={"Content-Type": kind}).status_code
+
+
+def _described(aws, repository, tag) -> str:
+    images = aws.client.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
+    return images["imageDetails"][0]["imageDigest"]
+
+
+@pytest.fixture
+def hub(bare):
+    with github({HUB: bare}) as hub:
+        yield hub
+
+
+class TestGitHub:
+    def test_a_dispatch_is_taken(self, hub):
+        assert _dispatch(hub, {"event_type": "flowise-image-updated", "client_payload": {"tag": "1"}}) == 204
+        (taken,) = hub.dispatches
+        assert (taken.repository, taken.client_payload) == (HUB, {"tag": "1"})
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [
+            ({"event_type": "e", "client_payload": {str(key): 0 for key in range(10)}}, 204),
+            ({"event_type": "e", "client_payload": {str(key): 0 for key in range(11)}}, 422),
+            ({"event_type": "e" * 100}, 204),
+            ({"event_type": "e" * 101}, 422),
+            ({"event_type": "e", "client_payload": {"x": "y" * 65536}}, 422),
+            ({"event_type": "e", "client_payload": []}, 422),
+            ({}, 422),
+        ],
+    )
+    def test_the_documented_limits_hold(self, hub, body, status):
+        assert _dispatch(hub, body) == status
+
+    def test_who_may_not_dispatch_is_told_as_little_as_on_github(self, hub):
+        body = {"event_type": "e"}
+        assert _dispatch(hub, body, token="wrong") == 401
+        assert _dispatch(hub, body, token=hub.read_token) == 404
+        assert _dispatch(hub, body, repository="acme/other") == 404
+        hub.failures.append(JSONResponse({"message": "Server Error"}, 502))
+        assert _dispatch(hub, body) == 502
+        assert hub.dispatches == []
+
+    def test_a_ref_is_resolved(self, hub, bare):
+        headers = {"Authorization": f"Bearer {hub.token}"}
+        found = httpx.get(f"{hub.url}/repos/{HUB}/commits/main", headers=headers)
+        assert found.json()["sha"] == head(bare)
+        assert httpx.get(f"{hub.url}/repos/{HUB}/commits/none", headers=headers).status_code == 422
+
+    def test_clone_and_push_need_the_token(self, hub, bare, tmp_path):
+        work = tmp_path / "work"
+        assert _git(hub, "clone", hub.clone_url(HUB), work, token="wrong") != 0
+        assert _git(hub, "clone", hub.clone_url(HUB), work, token=hub.read_token) == 0
+        (work / "big.bin").write_bytes(os.urandom(3_000_000))  # more than git sends in one piece
+        assert _git(hub, "-C", work, "add", ".") == 0
+        assert _git(hub, "-C", work, "commit", "-m", "big") == 0
+        assert _git(hub, "-C", work, "push", token=hub.read_token) != 0
+        assert _git(hub, "-C", work, "push") == 0
+        assert log(bare)[0]["subject"] == "big"
+        assert max(request.received for request in hub.requests) > 3_000_000
+
+    def test_half_a_push_changes_nothing_and_leaves_nothing(self, hub, bare, tmp_path):
+        before = head(bare)
+        address = hub.url.removeprefix("http://").split(":")
+        login = httpx.BasicAuth("x", hub.token)._auth_header
+        with socket.create_connection(address) as client:
+            line = f"POST /{HUB}.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nAuthorization: {login}\r\n"
+            kind = "Content-Type: application/x-git-receive-pack-request\r\nContent-Length: 100000\r\n\r\n"
+            client.sendall((line + kind + "0094").encode())
+            time.sleep(0.2)
+            assert "receive-pack" in "".join(left_in(tmp_path))
+        wait_until_gone(tmp_path)
+        assert head(bare) == before
+
+
+def _dispatch(hub, body, *, token=None, repository=HUB) -> int:
+    headers = {"Authorization": f"Bearer {token or hub.token}"}
+    return httpx.post(f"{hub.url}/repos/{repository}/dispatches", json=body, headers=headers).status_code
+
+
+def _git(hub, *arguments, token=None) -> int:
+    askpass = f"!f() {{ echo username=x; echo password={token or hub.token}; }}; f"
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    command = ["git", "-c", f"credential.helper={askpass}", *who, *arguments]
+    return subprocess.run(command, env=git_environment(), capture_output=True, check=False).returncode
