@@ -32,7 +32,12 @@ def repository_dispatch(repository: str, update: ImageUpdate, token: SecretStr |
     # Retries are Prefect's part.
     github = Github(auth=Auth.Token(token.get_secret_value()), base_url=api_url, timeout=TIMEOUT, retry=None)
     try:
-        github.get_repo(repository, lazy=True).create_repository_dispatch(EVENT, update.payload())
+        # Not Repository.create_repository_dispatch(): its answer to 401, 404 and 422 is False, without a reason.
+        github.requester.requestJsonAndCheck(
+            "POST",
+            f"/repos/{repository}/dispatches",
+            input={"event_type": EVENT, "client_payload": update.payload()},
+        )
     except GithubException as error:
         raise _explain(error, repository) from None
     except requests.RequestException as error:

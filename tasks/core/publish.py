@@ -1,15 +1,12 @@
-"""An image of a commit, built and pushed; and its tags, pointed at it."""
+"""An image of a commit, built and pushed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from tasks.core import docker_engine
-from tasks.core.errors import Conflict
 from tasks.core.models import ImageSpec, Target
 from tasks.core.registry import Registry
 from tasks.core.source import Source
-
-MOVING = "latest"
-"""The one tag that is expected to change its meaning."""
+from tasks.core.tags import point_tags
 
 
 def build_and_push(
@@ -41,32 +38,3 @@ def build_and_push(
         )
     point_tags(registry, image.name, digest, target.tags, log)
     return digest
-
-
-def point_tags(
-    registry: Registry, repository: str, digest: str, tags: Sequence[str], log: Callable[[str], None]
-) -> tuple[str, ...]:
-    """Make these tags mean this digest, without sending a layer, and return those that do.
-
-    ``latest`` stays behind, with a line in the log, where the repository's tags are immutable.
-
-    Raises:
-        NotFound: the registry does not have the digest.
-        Conflict: another tag is immutable and means another image.
-        AccessDenied, Unavailable: as the registry answers.
-    """
-    return tuple(tag for tag in tags if _point(registry, repository, digest, tag, log))
-
-
-def _point(registry: Registry, repository: str, digest: str, tag: str, log: Callable[[str], None]) -> bool:
-    if registry.digest(repository, tag) == digest:
-        return True
-    try:
-        registry.add_tag(repository, digest, tag)
-    except Conflict as conflict:
-        if tag != MOVING:
-            raise
-        log(f"{conflict.message} It stays as it is.")
-        return False
-    log(f"Tagged {registry.host}/{repository}:{tag}")
-    return True

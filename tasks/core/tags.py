@@ -1,0 +1,38 @@
+"""The tags of an image in the registry, pointed at its digest."""
+
+from collections.abc import Callable, Sequence
+
+from tasks.core.errors import Conflict
+from tasks.core.registry import Registry
+
+MOVING = "latest"
+"""The one tag that is expected to change its meaning."""
+
+
+def point_tags(
+    registry: Registry, repository: str, digest: str, tags: Sequence[str], log: Callable[[str], None]
+) -> tuple[str, ...]:
+    """Make these tags mean this digest, without sending a layer, and return those that do.
+
+    ``latest`` stays behind, with a line in the log, where the repository's tags are immutable.
+
+    Raises:
+        NotFound: the registry does not have the digest.
+        Conflict: another tag is immutable and means another image.
+        AccessDenied, Unavailable: as the registry answers.
+    """
+    return tuple(tag for tag in tags if _point(registry, repository, digest, tag, log))
+
+
+def _point(registry: Registry, repository: str, digest: str, tag: str, log: Callable[[str], None]) -> bool:
+    if registry.digest(repository, tag) == digest:
+        return True
+    try:
+        registry.add_tag(repository, digest, tag)
+    except Conflict as conflict:
+        if tag != MOVING:
+            raise
+        log(f"{conflict.message} It stays as it is.")
+        return False
+    log(f"Tagged {registry.host}/{repository}:{tag}")
+    return True
