@@ -18,7 +18,7 @@ ui: $(VENV)/.ready parts
 	@$(BIN)/python -m tests.sandbox.demo --stay
 
 test: $(VENV)/.ready test-parts lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

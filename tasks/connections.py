@@ -76,7 +76,7 @@ def _ecr_client(settings: Settings) -> Any:  # noqa: ANN401 - boto3 makes the cl
         return credentials.get_client("ecr")
     import boto3  # noqa: PLC0415
 
-    return boto3.client("ecr", region_name=region)
+    return boto3.Session().client("ecr", region_name=region)  # not the default session: it remembers old keys
 
 
 def _exists(block_type: str, name: str) -> bool:

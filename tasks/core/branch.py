@@ -27,6 +27,10 @@ class Entry(NamedTuple):
     name: str
 
 
+def _names(path: str) -> list[str]:
+    return [name for name in path.split("/") if name not in ("", ".")]
+
+
 class Branch:
     """A branch at the commit that was its head when :meth:`fetch` was last called.
 
@@ -62,7 +66,7 @@ class Branch:
             NotFound: there is no such file.
             InvalidInput: it is not a plain file.
         """
-        *folders, name = path.split("/")
+        *folders, name = _names(path)
         entry = self.folder("/".join(folders)).get(name)
         if entry is None:
             raise NotFound(f"{self.where.url} has no {path} on branch {self.name}.")
@@ -74,11 +78,11 @@ class Branch:
     def folder(self, path: str) -> dict[str, Entry]:
         """The entries of a folder by name; empty where there is no such folder."""
         levels = self._levels(path)
-        return levels[-1] if len(levels) == len(path.split("/")) + 1 else {}
+        return levels[-1] if len(levels) == len(_names(path)) + 1 else {}
 
     def commit(self, path: str, content: bytes, message: str) -> str:
         """Make a commit on top of the head in which one existing file is different, and return its sha."""
-        *folders, name = path.split("/")
+        *folders, name = _names(path)
         levels = self._levels("/".join(folders))
         written = git.run(self.where, "hash-object", "-w", "--stdin", directory=self._scratch, stdin=content).strip()
         for entries, part in zip(reversed(levels), reversed([*folders, name]), strict=True):
@@ -100,7 +104,7 @@ class Branch:
         """The entries of the root and of each folder on the way to ``path``, as far as there are any."""
         tree = self._git("cat-file", "commit", self.head).split("\n", 1)[0].removeprefix("tree ")
         levels = [self._entries(tree)]
-        for name in path.split("/"):
+        for name in _names(path):
             entry = levels[-1].get(name)
             if entry is None or entry.kind != "tree":
                 break

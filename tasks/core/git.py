@@ -5,6 +5,7 @@ English messages, bounded time. A token travels in the child's environment, wher
 matching hands it to the one host it is for; it is never in an argument, a URL or a file.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,17 +51,24 @@ def remote(repository: str, token: SecretStr | None, api_url: str, timeout: floa
     Raises:
         InvalidInput: the text could be taken for an option, or carries a password.
     """
-    if not repository.isprintable() or repository.startswith("-"):
-        raise InvalidInput(f"{repository!r} is not a git repository.", "Use owner/name, a git URL or a path.")
+    _check_address(repository)
     if ON_GITHUB.fullmatch(repository):
         return Remote(f"{_web_url(api_url)}/{repository}.git", token, timeout)
-    address = urlsplit(repository)
-    if address.scheme in ("http", "https") and (address.username or address.password):
+    return Remote(repository, token, timeout)
+
+
+def _check_address(repository: str) -> None:
+    try:
+        address = urlsplit(repository)
+    except ValueError:  # its words may hold a password
+        raise InvalidInput("The git repository's URL is not one.", "Look at its host, brackets included.") from None
+    if address.password or (address.username and address.scheme in ("http", "https")):
         raise InvalidInput(
             f"The URL of {address.hostname}{address.path} carries credentials.",
             "Take them out of the URL and set GITOPS_TOKEN: URLs end up in logs and process lists.",
         )
-    return Remote(repository, token, timeout)
+    if not repository.isprintable() or repository.startswith("-"):
+        raise InvalidInput(f"{repository!r:.100} is not a git repository.", "Use owner/name, a git URL or a path.")
 
 
 def _web_url(api_url: str) -> str:
@@ -105,7 +113,7 @@ def environment(where: Remote) -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "true",
         "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
-        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20",
+        "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=20"),
     }
     if where.token and where.url.startswith(("http://", "https://")):
         address = urlsplit(where.url)
@@ -122,9 +130,11 @@ def _as_environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 LOST_RACE = ("non-fast-forward", "fetch first", "cannot lock ref", "incorrect old value provided")
-REFUSED = ("remote rejected", "protected branch", "hook declined", "pre-receive hook")
+DECLINED = "hook declined"
+REFUSED = "remote rejected"
+UNUSABLE = ("fatal: transport '", "unable to find remote helper")
 DENIED = ("authentication failed", "could not read username", "could not read password", "permission denied",
-          "returned error: 401", "returned error: 403", "host key verification failed")  # fmt: skip
+          "dubious ownership", "returned error: 401", "returned error: 403", "host key verification failed")  # fmt: skip
 MISSING = ("repository not found", "does not appear to be a git repository", "returned error: 404",
            "couldn't find remote ref", "not our ref", "does not exist", "no such file or directory",
            "unadvertised object", "not found")  # fmt: skip
@@ -134,14 +144,15 @@ def explain(error: CommandFailed, where: Remote) -> DeliveryError:
     """Git's failure as one of ours. What isn't recognised as final counts as a matter of the network."""
     said = error.stderr.lower()
     last = error.stderr.strip()[-2000:]
-    if any(words in said for words in DENIED):
+    # A hook's own words come before the rest: they may say anything.
+    if DECLINED not in said and any(words in said for words in DENIED):
         return AccessDenied(
             f"{where.url} refused these credentials: {last}",
             "Check GITOPS_TOKEN or the GitHubCredentials block: set, not expired, allowed to use this repository?",
         )
-    if any(words in said for words in LOST_RACE):
-        return LostRace(f"Another writer pushed to {where.url} first.", "Run again.")
-    if any(words in said for words in REFUSED):
+    if DECLINED not in said and any(words in said for words in LOST_RACE):
+        return LostRace(f"Another writer pushed to {where.url} first.", f"Run again. Git said: {last}")
+    if DECLINED in said or REFUSED in said:
         return PushRefused(
             f"{where.url} refused the push: {last}",
             "Allow the token's owner to push to this branch, or look at what the server's hook says.",
@@ -152,6 +163,8 @@ def explain(error: CommandFailed, where: Remote) -> DeliveryError:
             "Check the repository's name and the branch. GitHub says 'not found' of private repositories, too, "
             "when the token may not read them.",
         )
+    if any(words in said for words in UNUSABLE):
+        return InvalidInput(f"{where.url} is not what git may fetch from: {last}", "Use owner/name, a URL or a path.")
     return Unavailable(f"git could not talk to {where.url}: {error}")
 
 
@@ -167,11 +180,11 @@ def resolve(where: Remote, ref: str, scratch: Path) -> str:
     """
     check_ref(ref)
     heads, tags = f"refs/heads/{ref}", f"refs/tags/{ref}"
-    answer = run(where, "ls-remote", "--", where.url, heads, tags, f"{tags}^{{}}", ref)
+    names = [heads, f"{tags}^{{}}", tags, f"{ref}^{{}}", ref]
+    answer = run(where, "ls-remote", "--", where.url, *names)
     found = {name: sha for sha, _, name in (line.partition("\t") for line in answer.splitlines())}
-    for name in (heads, f"{tags}^{{}}", tags, ref):
-        if name in found:
-            return found[name]
+    for name in filter(found.get, names):
+        return found[name]
     if FULL_SHA.fullmatch(ref.lower()):
         return ref.lower()
     sha = _resolve_short(where, ref.lower(), scratch) if SHORT_SHA.fullmatch(ref.lower()) else None

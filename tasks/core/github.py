@@ -1,5 +1,6 @@
 """GitHub's API, as far as the first flow needs it: the repository dispatch event."""
 
+import re
 from urllib.parse import urlsplit
 
 import requests
@@ -11,6 +12,11 @@ from tasks.core.git import ON_GITHUB
 from tasks.core.models import EVENT, ImageUpdate
 
 TIMEOUT = 30
+
+TOKEN = re.compile("[!-~]+")
+"""What fits into a header; libraries quote other values in their errors."""
+
+BUSY = (requests.codes.request_timeout, requests.codes.too_many_requests)
 
 
 def repository_dispatch(repository: str, update: ImageUpdate, token: SecretStr | None, api_url: str) -> None:
@@ -25,9 +31,10 @@ def repository_dispatch(repository: str, update: ImageUpdate, token: SecretStr |
             f"A repository dispatch goes to a repository on GitHub, not to {repository}.",
             "Set GITOPS_REPO to owner/name, or DISPATCH_VIA to inline.",
         )
-    if token is None:
+    if token is None or not TOKEN.fullmatch(token.get_secret_value()):
         raise InvalidInput(
-            "A repository dispatch needs a token.", "Set GITOPS_TOKEN, or make a GitHubCredentials block."
+            "A repository dispatch needs a token: one word, without line breaks.",
+            "Set GITOPS_TOKEN, or make a GitHubCredentials block.",
         )
     # Retries are Prefect's part.
     github = Github(auth=Auth.Token(token.get_secret_value()), base_url=api_url, timeout=TIMEOUT, retry=None)
@@ -50,7 +57,7 @@ def repository_dispatch(repository: str, update: ImageUpdate, token: SecretStr |
 
 def _explain(error: GithubException, repository: str) -> DeliveryError:
     said = f"{error.status} {(error.data or {}).get('message', '') if isinstance(error.data, dict) else error.data}"
-    if isinstance(error, RateLimitExceededException) or error.status >= requests.codes.server_error:
+    if isinstance(error, RateLimitExceededException) or error.status in BUSY or error.status >= 500:
         return Unavailable(f"GitHub could not take the event for {repository}: {said}")
     if isinstance(error, BadCredentialsException) or error.status in (401, 403):
         return AccessDenied(

@@ -98,5 +98,6 @@ def _group(command: Sequence[str], env: Mapping[str, str], stderr: int) -> Itera
         try:
             yield child
         finally:
-            if child.poll() is None:
+            # Not poll(): a program that has ended unasked for keeps its group's id, and its helpers may live.
+            if child.returncode is None:
                 os.killpg(child.pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ def deployed(result: DeployResult) -> str:
     return (
         f"# {result.environment}: {result.tag}\n\n"
         f"Source commit `{result.sha}`\n\n"
-        "| image | digest | tags | |\n| --- | --- | --- | --- |\n"
+        "| image | | digest | tags |\n| --- | --- | --- | --- |\n"
         f"{rows}\n{then}"
     )
 
@@ -30,7 +30,7 @@ def updated(result: UpdateResult) -> str:
 
 def _image_row(image: BuiltImage) -> str:
     tags = ", ".join(f"`{tag[:16]}`" for tag in image.tags)
-    return f"| `{image.repository}` | `{image.digest}` | {tags} | {'built' if image.built else 'built before'} |"
+    return f"| `{image.repository}` | {'built' if image.built else 'built before'} | `{image.digest}` | {tags} |"
 
 
 def _change_row(change: ImageChange) -> str:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+from contextlib import closing
 from pathlib import Path
 
 import docker
@@ -137,7 +138,7 @@ def built_by(command: str, docker_host: str, bare: Path, scratch: Path) -> set[s
     if left_empty(answer):
         return set()
     assert answer.returncode == 0, answer.stderr
-    return files_of(docker_host, ids.read_text())
+    return files_of(docker_host, ids.read_text().strip())
 
 
 def left_empty(answer: "subprocess.CompletedProcess[str]") -> bool:
@@ -147,9 +148,11 @@ def left_empty(answer: "subprocess.CompletedProcess[str]") -> bool:
 
 def files_of(docker_host: str, image: str) -> set[str]:
     """The files in an image's only layer."""
-    with docker.DockerClient(base_url=docker_host) as client:
-        saved = io.BytesIO(b"".join(client.api.get_image(image)))
-        client.api.remove_image(image, force=True)
+    with closing(docker.APIClient(base_url=docker_host)) as client:
+        if not client.inspect_image(image)["RootFS"].get("Layers"):
+            return set()  # which the engine refuses to save
+        saved = io.BytesIO(b"".join(client.get_image(image)))
+        client.remove_image(image, force=True)
     with tarfile.open(fileobj=saved) as archive:
         layers = [each for each in archive.getnames() if each.endswith("layer.tar")]
         with tarfile.open(fileobj=archive.extractfile(layers[0])) as layer:

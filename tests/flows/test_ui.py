@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.flows.conftest import PROJECT, Installation
+from tests.sandbox.repositories import commit
 
 ONE_LINE = "from flows import deploy_to_k8s as d; print(d(environment='dev', ref='main').tag)"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -33,6 +34,7 @@ def picture(page: Page, name: str, tmp_path: Path) -> None:
 
 
 def test_a_run_shows_its_steps_and_its_summary(installation: Installation, page: Page, tmp_path: Path) -> None:
+    commit(installation.source, "main", {"packages/ui/src/new.ts": f"// {tmp_path}\n"}, "feat(ui): something to build")
     run = installation.run("-c", ONE_LINE)
     assert run.returncode == 0, run.stderr
     tag = run.stdout.strip()
@@ -45,8 +47,9 @@ def test_a_run_shows_its_steps_and_its_summary(installation: Installation, page:
     page.wait_for_timeout(2000)  # the graph draws itself on a canvas and says nothing when it is done
     picture(page, "run", tmp_path)
 
-    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text("Artifacts", exact=True).click()
     expect(page.get_by_text("deploy-dev").first).to_be_visible(timeout=30_000)
-    page.goto(f"{installation.server.ui_url}/artifacts/key/deploy-dev")
+    (summary,) = installation.ask("artifacts/latest/filter", {"artifacts": {"key": {"any_": ["deploy-dev"]}}})
+    page.goto(f"{installation.server.ui_url}/artifacts/artifact/{summary['latest_id']}")
     expect(page.get_by_text("argocd/apps/flowise/overlays/dev").first).to_be_visible(timeout=30_000)
     picture(page, "summary", tmp_path)
