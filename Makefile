@@ -1,7 +1,7 @@
 # make demo   the whole pipeline, end to end, on this machine
 # make ui     the same, and the Prefect UI stays up with both deployments served
 # make test   everything tested
-# make lock   requirements.lock anew, from pyproject.toml
+# make lock, make docs, make screenshots   what is made from something else, made anew
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # A virtual environment without compiled bytecode makes the Prefect server start three times slower.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo ui test lint parts test-parts lock clean
+.PHONY: demo ui test lint parts test-parts lock docs screenshots clean
 
 demo: $(VENV)/.ready parts
 	@$(BIN)/python -m tests.sandbox.demo
@@ -44,6 +44,12 @@ lock:
 	$(PYTHON) -m uv --version >/dev/null || $(PYTHON) -m pip install uv
 	$(PYTHON) -m uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --quiet --upgrade -o requirements.lock
+
+docs: $(VENV)/.ready
+	README=1 $(BIN)/pytest -q tests/test_readme.py
+
+screenshots: $(VENV)/.ready test-parts
+	SCREENSHOTS=1 $(BIN)/pytest -q tests/flows/test_ui.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ A block is asked for by name and imported only when it exists: the packages behi
 """
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
@@ -58,10 +59,20 @@ def github_token(settings: Settings) -> SecretStr | None:
 
 
 def _remote(settings: Settings, repository: str) -> git.Remote:
-    where = git.remote(repository, None, settings.github_api_url, settings.git_timeout)
-    if not where.url.startswith(("http://", "https://")):
+    where = _without_token(settings, repository)
+    # The token is GitHub's, or the GitOps repository's server's: no other server is to see it.
+    known = {_host(_without_token(settings, known)) for known in ("owner/name", settings.gitops_repo)}
+    if not where.url.startswith(("http://", "https://")) or _host(where) not in known:
         return where
     return git.Remote(where.url, github_token(settings), where.timeout)
+
+
+def _without_token(settings: Settings, repository: str) -> git.Remote:
+    return git.remote(repository, None, settings.github_api_url, settings.git_timeout)
+
+
+def _host(where: git.Remote) -> str:
+    return urlsplit(where.url).netloc
 
 
 def _ecr_client(settings: Settings) -> Any:  # noqa: ANN401 - boto3 makes the class at run time

@@ -15,7 +15,7 @@ from tests.sandbox.processes import SandboxError
 from tests.sandbox.registry import Registry, registry
 from tests.sandbox.repositories import gitops_repository, source_repository
 
-KEPT = ("PATH", "TMPDIR", "LANG", "CI", "DOCKER_HOST", "PYTEST_CURRENT_TEST", "PYTEST_VERSION", "VIRTUAL_ENV", "SCREENSHOTS")
+KEPT = ("PATH", "TMPDIR", "LANG", "CI", "DOCKER_HOST", "PYTEST_CURRENT_TEST", "PYTEST_VERSION", "VIRTUAL_ENV", "SCREENSHOTS", "README")
 
 
 @pytest.fixture(scope="session", autouse=True)

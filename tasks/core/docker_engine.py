@@ -191,8 +191,9 @@ def push_error(reference: str, said: str) -> DeliveryError:
     """A registry's refusal, as the engine or the registry words it, as one of ours."""
     # Without the image's own names, which may be made of any words.
     image, _, tag = reference.rpartition(":")
-    names = "|".join(map(re.escape, (image, image.partition("/")[2], tag)))
-    words = re.sub(rf"(?<![\w.-])({names})(?![\w.-])", "", said).lower()
+    host, _, repository = image.partition("/")
+    names = "|".join(map(re.escape, (image, host, host.partition(":")[0], repository, tag)))
+    words = re.sub(rf"https?://[^\s\"]+|(?<![\w.-])({names})(?![\w.-])", "", said).lower()
     if "immutable" in words:
         return Conflict(
             f"{reference} exists already, with another digest, and the repository's tags are immutable.",

@@ -129,42 +129,61 @@ def _as_environment(settings: Mapping[str, str]) -> dict[str, str]:
     return numbered
 
 
-LOST_RACE = ("non-fast-forward", "fetch first", "cannot lock ref", "incorrect old value provided")
-DECLINED = "hook declined"
-REFUSED = "remote rejected"
-UNUSABLE = ("fatal: transport '", "unable to find remote helper")
-DENIED = ("authentication failed", "could not read username", "could not read password", "permission denied",
-          "dubious ownership", "returned error: 401", "returned error: 403", "host key verification failed")  # fmt: skip
-MISSING = ("repository not found", "does not appear to be a git repository", "returned error: 404",
-           "couldn't find remote ref", "not our ref", "does not exist", "no such file or directory",
-           "unadvertised object", "not found")  # fmt: skip
+REFUSED = (
+    PushRefused,
+    "{url} refused the push: {said}",
+    "Allow the token's owner to push to this branch, or look at what the server's hook says.",
+)
+DENIED = (
+    AccessDenied,
+    "{url} refused these credentials: {said}",
+    "Check GITOPS_TOKEN or the GitHubCredentials block: set, not expired, allowed to use this repository?",
+)
+LOST = (LostRace, "Another writer pushed to {url} first.", "Run again. Git said: {said}")
+MISSING = (
+    NotFound,
+    "{url} does not have what was asked for: {said}",
+    "Check the repository's name and the branch. GitHub says 'not found' of private repositories, too, "
+    "when the token may not read them.",
+)
+UNUSABLE = (InvalidInput, "{url} is not what git may fetch from: {said}", "Use owner/name, a git URL or a path.")
+
+MEANINGS: dict[str, tuple[type[DeliveryError], str, str]] = {
+    "hook declined": REFUSED,  # first, because a hook's own words may be any of the others
+    "authentication failed": DENIED,
+    "could not read username": DENIED,
+    "could not read password": DENIED,
+    "permission denied": DENIED,
+    "returned error: 401": DENIED,
+    "returned error: 403": DENIED,
+    "host key verification failed": DENIED,
+    "dubious ownership": DENIED,
+    "non-fast-forward": LOST,
+    "fetch first": LOST,
+    "cannot lock ref": LOST,
+    "incorrect old value provided": LOST,
+    "remote rejected": REFUSED,
+    "does not appear to be a git repository": MISSING,
+    "returned error: 404": MISSING,
+    "couldn't find remote ref": MISSING,
+    "not our ref": MISSING,
+    "does not exist": MISSING,
+    "no such file or directory": MISSING,
+    "unadvertised object": MISSING,
+    "not found": MISSING,
+    "fatal: transport '": UNUSABLE,
+    "unable to find remote helper": UNUSABLE,
+}
+"""What git's words mean: the first that occur decide."""
 
 
 def explain(error: CommandFailed, where: Remote) -> DeliveryError:
     """Git's failure as one of ours. What isn't recognised as final counts as a matter of the network."""
     said = error.stderr.lower()
-    last = error.stderr.strip()[-2000:]
-    # A hook's own words come before the rest: they may say anything.
-    if DECLINED not in said and any(words in said for words in DENIED):
-        return AccessDenied(
-            f"{where.url} refused these credentials: {last}",
-            "Check GITOPS_TOKEN or the GitHubCredentials block: set, not expired, allowed to use this repository?",
-        )
-    if DECLINED not in said and any(words in said for words in LOST_RACE):
-        return LostRace(f"Another writer pushed to {where.url} first.", f"Run again. Git said: {last}")
-    if DECLINED in said or REFUSED in said:
-        return PushRefused(
-            f"{where.url} refused the push: {last}",
-            "Allow the token's owner to push to this branch, or look at what the server's hook says.",
-        )
-    if any(words in said for words in MISSING):
-        return NotFound(
-            f"{where.url} does not have what was asked for: {last}",
-            "Check the repository's name and the branch. GitHub says 'not found' of private repositories, too, "
-            "when the token may not read them.",
-        )
-    if any(words in said for words in UNUSABLE):
-        return InvalidInput(f"{where.url} is not what git may fetch from: {last}", "Use owner/name, a URL or a path.")
+    for words, (kind, message, hint) in MEANINGS.items():
+        if words in said:
+            last = error.stderr.strip()[-2000:]
+            return kind(message.format(url=where.url, said=last), hint.format(said=last))
     return Unavailable(f"git could not talk to {where.url}: {error}")
 
 
@@ -183,8 +202,9 @@ def resolve(where: Remote, ref: str, scratch: Path) -> str:
     names = [heads, f"{tags}^{{}}", tags, f"{ref}^{{}}", ref]
     answer = run(where, "ls-remote", "--", where.url, *names)
     found = {name: sha for sha, _, name in (line.partition("\t") for line in answer.splitlines())}
-    for name in filter(found.get, names):
-        return found[name]
+    for name in names:
+        if name in found:
+            return found[name]
     if FULL_SHA.fullmatch(ref.lower()):
         return ref.lower()
     sha = _resolve_short(where, ref.lower(), scratch) if SHORT_SHA.fullmatch(ref.lower()) else None

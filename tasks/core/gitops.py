@@ -5,7 +5,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic.dataclasses import dataclass
 
@@ -79,8 +79,8 @@ def _write_once(
 ) -> UpdateResult:
     head = branch.fetch()
     log(f"{branch.where.url} {branch.name} is at {head[:7]}")
-    overlay = f"{overlays}/{update.environment}"
-    path = _kustomization_in(branch, overlays, update.environment)
+    overlay = str(PurePosixPath(overlays, update.environment))
+    path = _kustomization_in(branch, overlay)
     before = _text(branch.read(path), path)
     after = kustomization.set_images(before, images, where=path)
     commit = head
@@ -106,18 +106,17 @@ def message(update: ImageUpdate) -> str:
     return f"chore({update.environment}): update flowise images to {update.tag}\n\n" + "\n".join(lines) + "\n"
 
 
-def _kustomization_in(branch: Branch, overlays: str, environment: str) -> str:
-    there = branch.folder(f"{overlays}/{environment}")
+def _kustomization_in(branch: Branch, overlay: str) -> str:
+    there = branch.folder(overlay)
     found = [name for name in FILE_NAMES if name in there]
     if len(found) == 1:
-        return f"{overlays}/{environment}/{found[0]}"
+        return f"{overlay}/{found[0]}"
     if found:
-        raise InvalidInput(
-            f"{overlays}/{environment} has {' and '.join(found)}.", "kustomize allows only one: remove the other."
-        )
-    known = ", ".join(name for name, entry in branch.folder(overlays).items() if entry.kind == "tree")
+        raise InvalidInput(f"{overlay} has {' and '.join(found)}.", "kustomize allows only one: remove the other.")
+    overlays = branch.folder(str(PurePosixPath(overlay).parent))
+    known = ", ".join(name for name, entry in overlays.items() if entry.kind == "tree")
     raise NotFound(
-        f"{branch.where.url} has no {overlays}/{environment}/{FILE_NAMES[0]} on branch {branch.name}.",
+        f"{branch.where.url} has no {overlay}/{FILE_NAMES[0]} on branch {branch.name}.",
         f"Overlays there: {known or 'none'}. Add the overlay, or set OVERLAYS_PATH.",
     )
 

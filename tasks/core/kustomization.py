@@ -197,8 +197,11 @@ def _verify(before: Overlay, after: Overlay, ref: ImageRef) -> None:
     """Hold the result against the request: it must say what was asked, and everything else as before."""
     entries, other = after.named(ref.name), _other_version(ref)
     values = [(field(entry, key), value) for entry in entries for key, value in _wanted(ref)]
-    says = entries and all(node and node.reads_as(value) for node, value in values)
-    if not says or any(field(entry, other) for entry in entries) or _rest(before, ref) != _rest(after, ref):
+    says = all(node and node.reads_as(value) for node, value in values)
+    count = len(before.entries) + (0 if before.named(ref.name) else 1)
+    if not (says and entries and len(after.entries) == count and _rest(before, ref) == _rest(after, ref)):
+        raise _tied(before, ref)
+    if any(field(entry, other) for entry in entries):
         raise _tied(before, ref)
 
 

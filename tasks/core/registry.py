@@ -25,6 +25,8 @@ MANIFESTS = ", ".join(
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
+MAX_PORT = 65535
+
 Credentials = tuple[str, str]
 
 
@@ -40,7 +42,7 @@ class Registry:
     """
 
     def __init__(self, host: str, timeout: float = 30) -> None:
-        if not HOST.fullmatch(host):
+        if not _is_host(host):
             raise InvalidInput(
                 f"ECR_REGISTRY {host[:100]!r} is not a registry's host.", "Give host or host:port, without https://."
             )
@@ -189,6 +191,15 @@ def _message(answer: httpx.Response) -> str:
         return "; ".join(f"{each.get('code', '')} {each.get('message', '')}".strip() for each in errors)
     except (ValueError, KeyError, TypeError):
         return answer.text[:300]
+
+
+def _is_host(text: str) -> bool:
+    try:
+        address = httpx.URL(f"https://{text}") if HOST.fullmatch(text) else None
+        # "a..b" and labels of more than 63 characters are names that no DNS can have.
+        return bool(address and address.host.encode("idna") and (address.port or 0) <= MAX_PORT)
+    except (httpx.InvalidURL, UnicodeError):
+        return False
 
 
 def is_ecr(host: str) -> bool:

@@ -89,10 +89,14 @@ def checkout(where: git.Remote, sha: str, work_dir: Path) -> Iterator[Source]:
 
 
 def _records(files: tarfile.TarFile, keep: Callable[[str], bool]) -> Iterator[bytes]:
+    # BuildKit takes a context for a Dockerfile unless its first entry is within the first 1024 bytes: hence the
+    # folder itself before all, whose name is never long, and GNU format instead of PAX.
+    root = tarfile.TarInfo("./")
+    root.type, root.mode = tarfile.DIRTYPE, 0o755
+    yield root.tobuf(tarfile.GNU_FORMAT)
     for entry in files:
         if entry.isdir() or not keep(entry.name):
             continue
-        # GNU format: BuildKit takes an archive that begins with a PAX header for a Dockerfile.
         yield entry.tobuf(tarfile.GNU_FORMAT)
         if entry.isreg() and (content := files.extractfile(entry)):
             while chunk := content.read(CHUNK):

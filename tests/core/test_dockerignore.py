@@ -120,7 +120,7 @@ def streamed(bare: Path, sha: str, scratch: Path) -> set[str]:
     source = Source(git.Remote(str(bare)), sha, scratch / "scratch.git")
     chunks = source.context(ImageSpec(name="tree", dockerfile="Dockerfile"))
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as context:
-        return set(context.getnames())
+        return {each.name for each in context if not each.isdir()}
 
 
 def built_by(command: str, docker_host: str, bare: Path, scratch: Path) -> set[str]:

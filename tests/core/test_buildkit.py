@@ -1,0 +1,121 @@
+"""BuildKit's trace records, written here by the rules of protobuf's encoding and BuildKit's control.proto."""
+
+import base64
+
+import pytest
+
+from tasks.core.buildkit import KEPT_LINES, Progress
+
+COMPILE, TEST = b"sha256:" + b"1" * 64, b"sha256:" + b"2" * 64
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def progress(told: list[str]) -> Progress:
+    return Progress(told.append)
+
+
+def test_a_step_from_begin_to_end(progress: Progress, told: list[str]) -> None:
+    progress.record(vertex(COMPILE, "RUN make"))
+    assert told == []  # known, but not begun
+    progress.record(vertex(COMPILE, "RUN make", started=1_700_000_000.5))
+    progress.record(output(COMPILE, b"one\ntwo\n"))
+    progress.record(vertex(COMPILE, "RUN make", started=1_700_000_000.5, completed=1_700_000_003.75))
+    progress.record(vertex(COMPILE, "RUN make", started=1_700_000_000.5, completed=1_700_000_003.75))
+    assert told == ["#1 RUN make", "#1 one", "#1 two", "#1 DONE 3.2s"]
+    assert progress.failed is None
+
+
+def test_a_cached_step_is_one_line(progress: Progress, told: list[str]) -> None:
+    progress.record(vertex(COMPILE, "COPY . .", started=5, completed=5, cached=True))
+    assert told == ["#1 CACHED COPY . ."]
+
+
+def test_lines_are_put_together_by_stream(progress: Progress, told: list[str]) -> None:
+    progress.record(vertex(COMPILE, "RUN make", started=1))
+    told.clear()
+    word = "größer".encode()
+    progress.record(output(COMPILE, b"first " + word[:3]))  # in the middle of the ö
+    progress.record(output(COMPILE, b"warn", stream=2))
+    assert told == []
+    progress.record(output(COMPILE, word[3:] + b"\nopen"))
+    progress.record(output(COMPILE, b"ing\n", stream=2))
+    assert told == ["#1 first größer", "#1 warning"]
+    progress.record(vertex(COMPILE, "RUN make", started=1, completed=2))
+    assert told[2:] == ["#1 open", "#1 DONE 1.0s"]
+
+
+def test_output_after_the_end_is_told_at_once(progress: Progress, told: list[str]) -> None:
+    progress.record(vertex(COMPILE, "RUN make", started=1, completed=2))
+    progress.record(output(COMPILE, b"late"))
+    assert told[-1] == "#1 late"
+
+
+def test_bytes_that_are_no_text(progress: Progress, told: list[str]) -> None:
+    progress.record(output(COMPILE, b"\xff\xfe!\n"))
+    assert told == ["#1 \ufffd\ufffd!"]
+
+
+def test_the_failed_step_is_not_a_cancelled_one(progress: Progress, told: list[str]) -> None:
+    progress.record(vertex(TEST, "RUN test", started=1, completed=2, error="process: context canceled"))
+    assert progress.failed is None
+    progress.record(output(COMPILE, b"".join(b"line %d\n" % number for number in range(50))))
+    progress.record(vertex(COMPILE, "RUN make", started=1, completed=2, error="exit code: 2"))
+    assert progress.failed is not None
+    assert progress.failed.name == "RUN make"
+    assert [*progress.failed.lines] == [f"line {number}" for number in range(50 - KEPT_LINES, 50)]
+    assert told[-1] == "#2 ERROR exit code: 2"
+
+
+def test_several_things_in_one_record_and_fields_nobody_knows(progress: Progress, told: list[str]) -> None:
+    unknown = number(90, 1 << 40) + tag(91, 1) + bytes(8) + tag(92, 5) + bytes(4) + text(200, b"?" * 300)
+    both = [
+        base64.b64decode(record)
+        for record in (vertex(COMPILE, "RUN make", started=1), output(COMPILE, b"x" * 200 + b"\n"))
+    ]
+    progress.record(base64.b64encode(unknown + both[0] + unknown + both[1] + unknown).decode())
+    assert told == ["#1 RUN make", "#1 " + "x" * 200]
+
+
+def varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def tag(field: int, kind: int) -> bytes:
+    return varint(field << 3 | kind)
+
+
+def number(field: int, value: int) -> bytes:
+    return tag(field, 0) + varint(value)
+
+
+def text(field: int, value: bytes) -> bytes:
+    return tag(field, 2) + varint(len(value)) + value
+
+
+def moment(field: int, seconds: float) -> bytes:
+    return text(field, number(1, int(seconds)) + number(2, round(seconds % 1 * 1e9)))
+
+
+def vertex(
+    digest: bytes, name: str, *, started: float = 0, completed: float = 0, cached: bool = False, error: str = ""
+) -> str:
+    message = text(1, digest) + text(2, TEST) + text(3, name.encode())
+    message += number(4, 1) if cached else b""
+    message += moment(5, started) if started else b""
+    message += moment(6, completed) if completed else b""
+    message += text(7, error.encode()) if error else b""
+    return base64.b64encode(text(1, message)).decode()
+
+
+def output(digest: bytes, said: bytes, stream: int = 1) -> str:
+    message = text(1, digest) + moment(2, 7) + number(3, stream) + text(4, said)
+    return base64.b64encode(text(3, message)).decode()

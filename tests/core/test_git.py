@@ -1,0 +1,253 @@
+"""What git is asked, what its answers mean, and what it must never see, say or run."""
+
+import os
+import shlex
+import socket
+import subprocess
+from collections.abc import Iterator
+from hashlib import sha1
+from itertools import count
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from tasks.core import git
+from tasks.core.errors import AccessDenied, InvalidInput, NotFound, Terminal, Unavailable
+from tests.sandbox import repositories
+from tests.sandbox.github import GitHub, github
+
+API = "https://api.github.com"
+NAME = "acme/flowise"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample, with more tags: ``light`` has no object of its own, ``both`` is a branch as well."""
+    bare = repositories.source_repository(tmp_path_factory.mktemp("git") / "source.git")
+    repositories.git(bare, "tag", "light", "main~1")
+    repositories.git(bare, "tag", "both", "main~1")
+    repositories.git(bare, "branch", "both", "main")
+    return bare
+
+
+@pytest.fixture(scope="module")
+def hub(source: Path) -> Iterator[GitHub]:
+    with github({NAME: source}) as running:
+        yield running
+
+
+def over_http(hub: GitHub, token: str | None) -> git.Remote:
+    return git.Remote(hub.clone_url(NAME), SecretStr(token) if token else None)
+
+
+def sha_of(bare: Path, rev: str) -> str:
+    return repositories.git(bare, "rev-parse", f"{rev}^{{commit}}").decode().strip()
+
+
+def same_beginning(characters: int) -> list[bytes]:
+    """Two commits whose ids begin alike."""
+    tree, seen = "4b825dc642cb6eb9a060e54bf8d69288fbee4904", {}
+    for number in count():
+        person = f"A <a@example.com> {number} +0000"
+        commit = f"tree {tree}\nauthor {person}\ncommitter {person}\n\nx\n".encode()
+        beginning = sha1(b"commit %d\0" % len(commit) + commit).hexdigest()[:characters]
+        if beginning in seen:
+            return [seen[beginning], commit]
+        seen[beginning] = commit
+
+
+@pytest.mark.parametrize(
+    ("ref", "rev"),
+    [
+        ("main", "refs/heads/main"),
+        ("feature/agents", "refs/heads/feature/agents"),
+        ("v1.0.0", "refs/tags/v1.0.0"),
+        ("light", "refs/heads/main~1"),
+        ("both", "refs/heads/main"),
+        ("HEAD", "refs/heads/main"),
+        ("refs/heads/feature/agents", "refs/heads/feature/agents"),
+        ("refs/tags/v1.0.0", "refs/tags/v1.0.0"),
+        ("refs/tags/both", "refs/heads/main~1"),
+    ],
+)
+def test_a_branch_goes_before_a_tag_and_a_tag_means_its_commit(
+    ref: str, rev: str, source: Path, tmp_path: Path
+) -> None:
+    assert git.resolve(git.Remote(str(source)), ref, tmp_path / "refs.git") == sha_of(source, rev)
+    assert not (tmp_path / "refs.git").exists(), "nothing is fetched for a name"
+
+
+@pytest.mark.parametrize("length", [7, 12, 39, 40])
+@pytest.mark.parametrize("upper", [False, True])
+def test_a_sha_may_be_short_and_in_capitals(length: int, upper: bool, source: Path, tmp_path: Path) -> None:
+    sha = sha_of(source, "feature/agents")
+    ref = sha[:length].upper() if upper else sha[:length]
+    assert git.resolve(git.Remote(str(source)), ref, tmp_path / "refs.git") == sha
+
+
+def test_a_short_sha_must_be_there_once(source: Path, tmp_path: Path) -> None:
+    where = git.Remote(str(source))
+    shas = []
+    for number, commit in enumerate(same_beginning(7)):
+        sha = repositories.git(source, "hash-object", "-t", "commit", "-w", "--stdin", stdin=commit).decode().strip()
+        repositories.git(source, "update-ref", f"refs/heads/alike-{number}", sha)
+        shas.append(sha)
+    with pytest.raises(InvalidInput, match=f"{shas[0][:7]} is the beginning of 2 commits"):
+        git.resolve(where, shas[0][:7], tmp_path / "ambiguous.git")
+    assert git.resolve(where, shas[1][:20], tmp_path / "longer.git") == shas[1]
+    with pytest.raises(NotFound, match="'0000000' is not a branch, tag or commit"):
+        git.resolve(where, "0000000", tmp_path / "absent.git")
+
+
+@pytest.mark.parametrize("ref", ["nothing-here", "abcdef", "refs/heads/nothing", "heads/main"])
+def test_a_name_that_is_not_there(ref: str, source: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=ref):
+        git.resolve(git.Remote(str(source)), ref, tmp_path / "refs.git")
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        *("", "-x", "--upload-pack=touch x", "a b", "a\nb", "a\0b", "a\u2028b", "a\x7fb", "a\udc80b", "a..b", "a@{1}"),
+        *("@", "a.lock", "a.lock/b", ".a", "a/.b", "a//b", "/a", "a/", "a.", "a^", "a~1", "a:b", "a?", "a*", "a[b"),
+        *("a\\b", "x" * 256),
+    ],
+)
+def test_what_cannot_be_a_ref_is_refused_before_git_is_asked(ref: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        git.resolve(git.Remote(str(tmp_path / "nothing")), ref, tmp_path / "refs.git")
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("ref", ["v1.0.0", "short", "main"])
+def test_http_takes_the_token(ref: str, hub: GitHub, source: Path, tmp_path: Path) -> None:
+    sha = sha_of(source, "main" if ref == "short" else ref)
+    asked = sha[:7] if ref == "short" else ref
+    assert git.resolve(over_http(hub, hub.read_token), asked, tmp_path / "refs.git") == sha
+
+
+@pytest.mark.parametrize("token", ["expired", None])
+def test_a_wrong_token_and_none_are_refused(token: str | None, hub: GitHub, tmp_path: Path) -> None:
+    with pytest.raises(AccessDenied, match="GITOPS_TOKEN"):
+        git.resolve(over_http(hub, token), "main", tmp_path / "refs.git")
+
+
+def test_a_token_goes_to_its_own_host_only(hub: GitHub, tmp_path: Path) -> None:
+    elsewhere = git.Remote(hub.clone_url(NAME).replace("127.0.0.1", "localhost"), SecretStr(hub.token))
+    stolen = git.environment(over_http(hub, hub.token))
+    fetched = subprocess.run(["git", "ls-remote", elsewhere.url], env=stolen, capture_output=True, cwd=tmp_path)
+    assert fetched.returncode
+    assert git.resolve(elsewhere, "main", tmp_path / "refs.git")
+
+
+@pytest.mark.parametrize("kind", ["http", "path"])
+def test_a_repository_that_is_not_there(kind: str, hub: GitHub, tmp_path: Path) -> None:
+    url = hub.clone_url("acme/nothing") if kind == "http" else str(tmp_path / "nothing")
+    with pytest.raises(NotFound, match="nothing"):
+        git.resolve(git.Remote(url, SecretStr(hub.token)), "main", tmp_path / "refs.git")
+
+
+def test_a_port_where_nobody_listens_may_be_tried_again(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(Unavailable):
+        git.resolve(git.Remote(f"http://127.0.0.1:{port}/a/b.git"), "main", tmp_path / "refs.git")
+
+
+def test_a_server_that_never_answers_runs_out_of_time(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = git.Remote(f"http://127.0.0.1:{silent.getsockname()[1]}/a/b.git", timeout=0.5)
+        with pytest.raises(Unavailable, match=r"no end after 0\.5 seconds"):
+            git.resolve(where, "main", tmp_path / "refs.git")
+
+
+@pytest.mark.parametrize("scheme", ["ext", "fd", "nonsense"])
+def test_transports_that_run_programs_are_refused_for_good(scheme: str, tmp_path: Path) -> None:
+    note = tmp_path / "ran"
+    where = git.remote(f"{scheme}::touch {note}", None, API)
+    with pytest.raises(Terminal):
+        git.resolve(where, "main", tmp_path / "refs.git")
+    assert not note.exists()
+
+
+def test_a_repository_of_another_user_is_refused_for_good(tmp_path: Path) -> None:
+    if os.getuid():
+        pytest.skip("only root can give a folder away")
+    source = repositories.init(tmp_path / "theirs.git")
+    os.chown(source, 65534, 65534)
+    with pytest.raises(AccessDenied, match="dubious ownership"):
+        git.resolve(git.Remote(str(source)), "main", tmp_path / "refs.git")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hunter2@example.com/a/b.git",
+        "https://me:hunter2@example.com/a/b.git",
+        "HTTP://me:hunter2@example.com/a/b",
+        "ssh://me:hunter2@example.com/a/b",
+        "https://me:hunter2@example.com/a/b.git\n",
+        "https://me:hunter2@[broken/a/b.git",
+    ],
+)
+def test_a_url_with_credentials_is_refused_without_saying_them(url: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        git.remote(url, None, API)
+    assert "hunter2" not in f"{caught.value!r}{caught.value}"
+
+
+@pytest.mark.parametrize("text", ["--upload-pack=x", "-x", "/a\nb", "/a\0b", "/" + "x" * 100_000 + "\n"])
+def test_what_is_not_a_repository_is_refused_briefly(text: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        git.remote(text, None, API)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("text", "api", "url"),
+    [
+        ("acme/flowise", API, "https://github.com/acme/flowise.git"),
+        ("acme/flowise.js", "https://git.acme.com/api/v3/", "https://git.acme.com/acme/flowise.js.git"),
+        ("acme/flowise", "http://127.0.0.1:80", "http://127.0.0.1:80/acme/flowise.git"),
+        ("git@github.com:acme/flowise.git", API, "git@github.com:acme/flowise.git"),
+        ("ssh://git@github.com/acme/flowise", API, "ssh://git@github.com/acme/flowise"),
+        ("/srv/git/flowise.git", API, "/srv/git/flowise.git"),
+    ],
+)
+def test_a_setting_names_a_remote(text: str, api: str, url: str) -> None:
+    assert git.remote(text, None, api).url == url
+
+
+def test_the_users_configuration_has_no_say(
+    source: Path, hub: GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    (home / "hooks").mkdir(parents=True)
+    for hook in ("reference-transaction", "pre-push"):
+        (home / "hooks" / hook).write_text(f"#!/bin/sh\ntouch {home}/ran-{hook}\n")
+        (home / "hooks" / hook).chmod(0o755)
+    config = (
+        f'[core]\n hooksPath = {home}/hooks\n[credential]\n helper = "store --file {home}/stored"\n'
+        f'[url "/nowhere/"]\n insteadOf = {hub.url}/\n insteadOf = {source.parent}/\n'
+    )
+    (home / ".gitconfig").write_text(config)
+    monkeypatch.setenv("HOME", str(home))
+    plain = subprocess.run(["git", "ls-remote", str(source)], capture_output=True, text=True)
+    assert "/nowhere/" in plain.stderr, "the configuration would have a say"
+    where = over_http(hub, hub.token)
+    git.fetch_commit(where, sha_of(source, "main"), tmp_path / "one.git")
+    git.run(where, "push", "-q", "origin", "FETCH_HEAD:refs/heads/new", directory=tmp_path / "one.git")
+    assert git.resolve(git.Remote(str(source)), "new", tmp_path / "refs.git") == sha_of(source, "main")
+    assert sorted(path.name for path in home.iterdir()) == [".gitconfig", "hooks"]
+
+
+def test_the_environments_ssh_command_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_SSH_COMMAND", f"touch {shlex.quote(str(tmp_path / 'ran'))}; exit 1;")
+    with pytest.raises(Unavailable):
+        git.resolve(git.Remote("git@127.0.0.1:a/b.git"), "main", tmp_path / "refs.git")
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_repository_at_a_path_needs_no_token(source: Path) -> None:
+    assert git.TOKEN_VARIABLE not in git.environment(git.Remote(str(source), SecretStr("t")))

@@ -1,0 +1,108 @@
+"""The event for the other repository: what arrives, and what each refusal means."""
+
+import socket
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, Unavailable
+from tasks.core.github import repository_dispatch
+from tasks.core.models import ImageUpdate
+from tests.sandbox.github import Dispatch, GitHub, github
+
+NAME = "acme/devops"
+TOKEN = "ghp_hunter2hunter2"
+DIGEST = "sha256:" + "a0" * 32
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[GitHub]:
+    with github({NAME: tmp_path}, token=TOKEN) as running:
+        yield running
+
+
+def refusal(url: str, token: str | None = TOKEN, repository: str = NAME) -> DeliveryError:
+    update = ImageUpdate(environment="dev", tag="t")
+    with pytest.raises(DeliveryError) as caught:
+        repository_dispatch(repository, update, SecretStr(token) if token is not None else None, url)
+    seen = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + repr(caught.value.__context__)
+    assert "hunter2" not in seen
+    return caught.value
+
+
+def test_the_seven_keys_arrive(hub: GitHub) -> None:
+    update = ImageUpdate(
+        environment="staging", tag="v1", sha="0123456", server_digest=DIGEST, actor="Nguyễn", workflow_run_id="7"
+    )
+    repository_dispatch(NAME, update, SecretStr(TOKEN), hub.url)
+    payload = {
+        "environment": "staging",
+        "tag": "v1",
+        "sha": "0123456",
+        "server_digest": DIGEST,
+        "ui_digest": "",
+        "actor": "Nguyễn",
+        "workflow_run_id": "7",
+    }
+    assert hub.dispatches == [Dispatch(NAME, "flowise-image-updated", payload)]
+    assert [(asked.method, asked.path) for asked in hub.requests] == [("POST", f"/repos/{NAME}/dispatches")]
+
+
+def error(status: int, message: str) -> Response:
+    return JSONResponse({"message": message}, status)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (error(401, "Bad credentials"), AccessDenied),
+        (error(401, "Requires authentication"), AccessDenied),
+        (error(403, "Resource not accessible by personal access token"), AccessDenied),
+        (error(404, "Not Found"), NotFound),
+        (error(422, "No more than 10 properties are allowed; 11 were supplied."), InvalidInput),
+        (error(403, "API rate limit exceeded for user ID 1."), Unavailable),
+        (error(403, "You have exceeded a secondary rate limit. Please wait."), Unavailable),
+        (error(429, "API rate limit exceeded for user ID 1."), Unavailable),
+        (error(500, "Server Error"), Unavailable),
+        (error(503, "Service unavailable"), Unavailable),
+        (PlainTextResponse("<html>Bad Gateway</html>", 502), Unavailable),
+        (JSONResponse([], 500), Unavailable),
+    ],
+)
+def test_each_refusal_means_something(answer: Response, kind: type[DeliveryError], hub: GitHub) -> None:
+    hub.failures.append(answer)
+    refused = refusal(hub.url)
+    assert type(refused) is kind
+    assert NAME in refused.message
+    assert str(answer.status_code) in refused.message
+    assert (len(hub.requests), hub.dispatches) == (1, []), "trying again is Prefect's part"
+
+
+def test_the_stand_in_itself_refuses_a_wrong_token_and_an_unknown_repository(hub: GitHub) -> None:
+    assert type(refusal(hub.url, token="hunter2-expired")) is AccessDenied
+    assert type(refusal(hub.url, token=hub.read_token)) is NotFound
+    assert type(refusal(hub.url, repository="acme/unknown")) is NotFound
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    assert type(refusal(url)) is Unavailable
+
+
+@pytest.mark.parametrize("token", [None, "", "hunter2\n", "hunter2 hunter2", "hunter2\0", "hunter2ả"])
+def test_what_is_no_token_is_refused_before_anything_is_sent(token: str | None, hub: GitHub) -> None:
+    assert type(refusal(hub.url, token=token)) is InvalidInput
+    assert not hub.requests
+
+
+@pytest.mark.parametrize(
+    "repository", ["/srv/devops.git", "https://github.com/acme/devops", "acme/devops/x", "../x", "devops"]
+)
+def test_only_a_repository_on_github_takes_events(repository: str, hub: GitHub) -> None:
+    assert type(refusal(hub.url, repository=repository)) is InvalidInput
+    assert not hub.requests

@@ -1,0 +1,134 @@
+"""An image of a commit goes to a real registry: one digest, three tags, and nothing built in vain."""
+
+import io
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tasks.core import git
+from tasks.core.errors import Conflict, NotFound, Unavailable
+from tasks.core.models import SERVER, ImageSpec, Target
+from tasks.core.publish import build_and_push
+from tasks.core.registry import Registry
+from tasks.core.source import checkout
+from tasks.core.tags import point_tags
+from tests.sandbox import registry as sandbox
+from tests.sandbox import repositories
+from tests.sandbox.processes import free_port
+
+
+@pytest.mark.usefixtures("docker_host")
+def test_three_tags_are_one_image(source: Path, images: sandbox.Registry, tmp_path: Path) -> None:
+    lines: list[str] = []
+    target = target_of(source, node_version="22.1.0")
+    digest = publish(SERVER, target, source, images.host, tmp_path, lines.append)
+    assert target.tags == (f"prod-{target.sha[:7]}", "latest", target.sha)
+    assert {tag: images.digest(SERVER.name, tag) for tag in target.tags} == dict.fromkeys(target.tags, digest)
+    assert images.config(SERVER.name, digest)["os"] == "linux"
+    files = files_of(images, SERVER.name, digest)
+    assert files["app/node-version"] == b"22.1.0\n"
+    assert files["app/api/v1/ping"] == b"pong"
+    assert b"app.get('/api/v1/ping', pong)" in files["app/index.js"]
+    assert [line for line in lines if line.startswith("Tagged")] == [
+        f"Tagged {images.host}/{SERVER.name}:{tag}" for tag in target.tags[:2]
+    ]
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_a_missing_dockerfile_is_told_before_the_engine_is_asked(
+    source: Path, images: sandbox.Registry, tmp_path: Path
+) -> None:
+    image = ImageSpec(name="flowise-worker", dockerfile="packages/worker/Dockerfile")
+    with pytest.raises(NotFound, match="packages/worker/Dockerfile"):
+        publish(image, target_of(source), source, images.host, tmp_path)
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_an_unreachable_registry_is_told_before_the_engine_is_asked(source: Path, tmp_path: Path) -> None:
+    host = f"127.0.0.1:{free_port()}"
+    with pytest.raises(Unavailable, match=host):
+        publish(SERVER, target_of(source), source, host, tmp_path)
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_without_an_engine_it_is_the_engine_that_is_told(
+    source: Path, images: sandbox.Registry, tmp_path: Path
+) -> None:
+    """Nothing else stops the two tests above."""
+    with pytest.raises(Unavailable, match="No Docker Engine"):
+        publish(SERVER, target_of(source), source, images.host, tmp_path)
+
+
+def test_tags_are_pointed(images: sandbox.Registry) -> None:
+    old, new = images.push("pointed/app", "v1", "old"), images.push("pointed/app", "v2", "new")
+    images.push("pointed/app", "latest", "old")
+    lines: list[str] = []
+    with asking(images.host) as registry:
+        assert point_tags(registry, "pointed/app", new, ("v2", "latest", "v3"), lines.append) == ("v2", "latest", "v3")
+    found = {tag: images.digest("pointed/app", tag) for tag in images.tags("pointed/app")}
+    assert found == {"v1": old, "v2": new, "latest": new, "v3": new}
+    assert lines == [f"Tagged {images.host}/pointed/app:{tag}" for tag in ("latest", "v3")]  # v2 was right before
+
+
+def test_tags_of_an_image_that_is_not_there(images: sandbox.Registry) -> None:
+    old = images.push("unpointed/app", "latest")
+    with asking(images.host) as registry, pytest.raises(NotFound):
+        point_tags(registry, "unpointed/app", f"sha256:{'0' * 64}", ("latest",), lambda _: None)
+    assert images.digest("unpointed/app", "latest") == old
+
+
+class Immutable:
+    """A registry whose tags mean one image for ever."""
+
+    host = "registry"
+
+    def digest(self, _repository: str, _reference: str) -> str:
+        return f"sha256:{'1' * 64}"
+
+    def add_tag(self, repository: str, _digest: str, tag: str) -> None:
+        raise Conflict(f"{repository}:{tag} is immutable.")
+
+
+def test_only_latest_may_stay_behind() -> None:
+    lines: list[str] = []
+    assert point_tags(Immutable(), "app", f"sha256:{'1' * 64}", ("v1", "latest"), lines.append) == ("v1", "latest")
+    assert lines == []
+    assert point_tags(Immutable(), "app", f"sha256:{'2' * 64}", ("latest",), lines.append) == ()
+    assert lines == ["app:latest is immutable. It stays as it is."]
+    with pytest.raises(Conflict, match="app:v1"):
+        point_tags(Immutable(), "app", f"sha256:{'2' * 64}", ("v1", "latest"), lines.append)
+
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{free_port()}")
+
+
+def target_of(source: Path, node_version: str = "20") -> Target:
+    sha = repositories.head(source)
+    return Target(environment="production", sha=sha, tag=f"prod-{sha[:7]}", node_version=node_version)
+
+
+def publish(
+    image: ImageSpec, target: Target, source: Path, host: str, work: Path, log: Callable[[str], None] = lambda _: None
+) -> str:
+    with asking(host) as registry, checkout(git.Remote(str(source)), target.sha, work) as commit:
+        return build_and_push(image, target, commit, registry, 60, log)
+
+
+@contextmanager
+def asking(host: str) -> Iterator[Registry]:
+    with closing(Registry(host, timeout=10)) as registry:
+        yield registry
+
+
+def files_of(images: sandbox.Registry, repository: str, digest: str) -> dict[str, bytes]:
+    """The files of an image by path, all its layers together."""
+    found = {}
+    for layer in images.manifest(repository, digest)["layers"]:
+        with tarfile.open(fileobj=io.BytesIO(images.blob(repository, layer["digest"]))) as archive:
+            found |= {each.name: archive.extractfile(each).read() for each in archive if each.isreg()}
+    return found

@@ -1,0 +1,34 @@
+"""A ref becomes a commit and the tag of its images."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.core import git, revision
+from tasks.core.errors import InvalidInput
+from tests.sandbox import repositories
+
+
+def test_the_tag_is_the_short_sha_behind_the_version(source: Path, tmp_path: Path) -> None:
+    where, sha = git.Remote(str(source)), repositories.head(source)
+    (tmp_path / "work").mkdir()
+    plain = revision.target(where, "dev", "main", "20", None, tmp_path / "work")
+    named = revision.target(where, "dev", sha[:9], "20", "v1.0.0", tmp_path / "work")
+    assert (plain.sha, plain.tag) == (sha, sha[:7])
+    assert (named.sha, named.tag) == (sha, f"v1.0.0-{sha[:7]}")
+    assert named.tags == (f"v1.0.0-{sha[:7]}", "latest", sha)
+    assert not list((tmp_path / "work").iterdir()), "nothing is left behind"
+
+
+@pytest.mark.parametrize(
+    "version", ["-v1", ".v1", "v 1", "v1\n", "v1\0", "v/1", "v1:2", "bản", "v" * 121, "v" * 100_000]
+)
+def test_a_version_that_makes_no_tag_is_refused_before_git_is_asked(version: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="tag_version") as caught:
+        revision.target(git.Remote(str(tmp_path / "nothing")), "dev", "main", "20", version, tmp_path)
+    assert len(str(caught.value)) < 1000
+
+
+def test_the_longest_version_leaves_room_for_the_sha(source: Path, tmp_path: Path) -> None:
+    target = revision.target(git.Remote(str(source)), "dev", "main", "20", "v" * 120, tmp_path)
+    assert len(target.tag) == 128
