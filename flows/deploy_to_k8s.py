@@ -46,7 +46,7 @@ def deploy_to_k8s(
         node_version: the Dockerfiles' NODE_VERSION.
         tag_version: goes in front of the tag, such as v1.2.0 in v1.2.0-f3a21bc.
         dispatch_via: how the second flow is reached; the setting DISPATCH_VIA where empty.
-        force: build again what was built before.
+        force: build again what was built before, and replace a newer source commit by an older one.
 
     Raises:
         tasks.core.errors.DeliveryError: what went wrong, with a hint.
@@ -66,7 +66,7 @@ def deploy_to_k8s(
         server=server,
         ui=ui,
         dispatched_via=via,
-        update=update_inline(update) if via == "inline" else None,
+        update=update_inline(update, force) if via == "inline" else None,
     )
     summarize_deploy(result)
     return result
@@ -98,7 +98,7 @@ def image_update(target: Target, server: BuiltImage, ui: BuiltImage) -> ImageUpd
     )
 
 
-def update_inline(update: ImageUpdate) -> UpdateResult:
+def update_inline(update: ImageUpdate, force: bool) -> UpdateResult:
     """The second flow as a subflow; this run's heartbeat speaks for both, its own would cost a second at the end."""
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        return update_flowise_deployment(**update.model_dump())
+        return update_flowise_deployment(**update.model_dump(), force=force)

@@ -1,6 +1,7 @@
 """The flow ``update-flowise-deployment``, which mirrors the workflow of that name in the DevOps repository."""
 
 from prefect import flow
+from prefect.states import Completed
 
 from tasks.core.models import (
     Environment,
@@ -25,6 +26,8 @@ def update_flowise_deployment(
     ui_digest: OptionalDigest = None,
     actor: OptionalLine = None,
     workflow_run_id: OptionalLine = None,
+    force: bool = False,
+    dry_run: bool = False,
 ) -> UpdateResult:
     """Write new images into an environment's overlay, by digest where there is one, else by tag; commit and push.
 
@@ -36,6 +39,8 @@ def update_flowise_deployment(
         ui_digest: digest of flowise-ui, sha256:...
         actor: who asked for it.
         workflow_run_id: the run that built the images.
+        force: also replace a newer source commit by an older one.
+        dry_run: only show what would be written.
 
     Raises:
         tasks.core.errors.DeliveryError: what went wrong, with a hint.
@@ -50,6 +55,6 @@ def update_flowise_deployment(
         actor=actor,
         workflow_run_id=workflow_run_id,
     )
-    result = update_kustomization(update)
+    result = update_kustomization(update, force, dry_run)
     summarize_update(result)
-    return result
+    return Completed(name="Skipped", message=result.skipped, data=result) if result.skipped else result

@@ -3,7 +3,7 @@
 from prefect import task
 from prefect.logging import get_run_logger
 
-from tasks.connections import gitops_repository
+from tasks.connections import gitops_repository, source_repository
 from tasks.core import gitops
 from tasks.core.models import ImageUpdate, UpdateResult
 from tasks.core.settings import load
@@ -16,8 +16,13 @@ from tasks.policy import RETRIES
     timeout_seconds=1800,
     **RETRIES,
 )
-def update_kustomization(update: ImageUpdate) -> UpdateResult:
+def update_kustomization(update: ImageUpdate, force: bool = False, dry_run: bool = False) -> UpdateResult:
     """Write the update's images into its environment's overlay, commit and push; no commit where nothing changes.
+
+    Args:
+        update: what to write.
+        force: also replace a newer source commit by an older one.
+        dry_run: only tell what would be written.
 
     Raises:
         InvalidInput, NotFound: the overlay isn't there, or is no kustomization; nothing was changed.
@@ -26,11 +31,22 @@ def update_kustomization(update: ImageUpdate) -> UpdateResult:
     settings, log = load(), get_run_logger().info
     settings.require("ecr_registry")
     repository = gitops.GitOps(
-        gitops_repository(settings), settings.gitops_branch, settings.overlays_path, settings.work_dir
+        where=gitops_repository(settings),
+        branch=settings.gitops_branch,
+        overlays=settings.overlays_path,
+        work_dir=settings.work_dir,
+        source=source_repository(settings) if settings.source_repo else None,
     )
-    result = gitops.write(repository, update, settings.ecr_registry, log)
-    if result.changed:
-        log("Pushed %s:\n%s", result.commit, result.diff)
-    else:
-        log("%s is up to date at %s: nothing to commit", result.overlay_path, result.commit)
+    result = gitops.write(repository, update, settings.ecr_registry, log, force=force, dry_run=dry_run)
+    log(_outcome(result))
     return result
+
+
+def _outcome(result: UpdateResult) -> str:
+    if result.skipped:
+        return f"Skipped: {result.skipped}"
+    if result.changed:
+        return f"Pushed {result.commit}:\n{result.diff}"
+    if result.diff:
+        return f"Dry run, nothing is written:\n{result.diff}"
+    return f"{result.overlay_path} is up to date at {result.commit}: nothing to commit"

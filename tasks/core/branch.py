@@ -14,6 +14,9 @@ from tasks.core.errors import InvalidInput, NotFound
 BOT = "github-actions[bot]"
 BOT_EMAIL = "github-actions[bot]@users.noreply.github.com"
 
+DEPTH = 50
+"""Commits fetched at once, without their files: among them is, as a rule, each environment's last deployment."""
+
 FOLDER, FILES = "040000", ("100644", "100755")
 """Modes of tree entries (git-fast-import(1), "filemodify")."""
 
@@ -53,7 +56,7 @@ class Branch:
             NotFound: there is no such repository or branch.
             AccessDenied, Unavailable: as the git server answers.
         """
-        self._fetch(f"refs/heads/{self.name}")
+        self._fetch(f"refs/heads/{self.name}", DEPTH)
         self.head = self._git("rev-parse", "FETCH_HEAD").strip()
         present = self._git("cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objectname)")
         self._here = set(present.split())
@@ -90,6 +93,13 @@ class Branch:
             written = self._write_tree({**entries, part: Entry(old.mode, old.kind, written, part)})
         author = ("-c", f"user.name={BOT}", "-c", f"user.email={BOT_EMAIL}")
         return self._git(*author, "commit-tree", written, "-p", self.head, stdin=message.encode()).strip()
+
+    def messages(self, depth: int) -> list[str]:
+        """The messages of the newest commits, newest first; commits alone are fetched for it."""
+        if depth > DEPTH:
+            self._fetch(f"refs/heads/{self.name}", depth)
+        text = self._git("log", f"--max-count={depth}", "--format=%B%x00", self.head)
+        return [message.lstrip("\n") for message in text.split("\0")[:-1]]
 
     def push(self, commit: str) -> None:
         """Make a commit the branch's new head.
@@ -128,8 +138,8 @@ class Branch:
             self._fetch(name)
             self._here.add(name)
 
-    def _fetch(self, what: str) -> None:
-        self._git("fetch", "-q", "--depth=1", "--filter=tree:0", "--no-tags", "origin", what)
+    def _fetch(self, what: str, depth: int = 1) -> None:
+        self._git("fetch", "-q", f"--depth={depth}", "--filter=tree:0", "--no-tags", "origin", what)
 
     def _git(self, *args: str, stdin: bytes = b"") -> str:
         return git.run(self.where, *args, directory=self._scratch, stdin=stdin)

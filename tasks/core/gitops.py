@@ -2,21 +2,24 @@
 
 import difflib
 import random
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
 from pydantic.dataclasses import dataclass
 
-from tasks.core import kustomization
-from tasks.core.branch import Branch
+from tasks.core import kustomization, order
+from tasks.core.branch import DEPTH, Branch
 from tasks.core.errors import InvalidInput, LostRace, NotFound
 from tasks.core.git import Remote
 from tasks.core.models import SERVER, UI, ImageChange, ImageRef, ImageUpdate, UpdateResult
+from tasks.core.scratch import scratch
 
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 """What kustomize looks for in a folder (kustomize's api/konfig, RecognizedKustomizationFileNames)."""
+
+FAR = 1000
+"""Commits of the GitOps branch to look through for an environment's last deployment."""
 
 PATIENCE = 120.0
 """Seconds to go on after lost races before the next retry is Prefect's."""
@@ -31,12 +34,23 @@ class GitOps:
         branch: the branch that Argo CD watches.
         overlays: the folder with one overlay for each environment.
         work_dir: where fetched objects may live meanwhile.
+        source: the source repository, which knows what is newer; ``None`` where only GitOps history may tell.
     """
 
     where: Remote
     branch: str
     overlays: str
     work_dir: Path
+    source: Remote | None = None
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One file, before and after."""
+
+    path: str
+    before: str
+    after: str
 
 
 def images_of(update: ImageUpdate, registry: str) -> list[ImageRef]:
@@ -48,10 +62,27 @@ def images_of(update: ImageUpdate, registry: str) -> list[ImageRef]:
     ]
 
 
-def write(repository: GitOps, update: ImageUpdate, registry: str, log: Callable[[str], None]) -> UpdateResult:
+def write(
+    repository: GitOps,
+    update: ImageUpdate,
+    registry: str,
+    log: Callable[[str], None],
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+) -> UpdateResult:
     """Write an update's images into its environment's overlay, commit and push.
 
     The edit is made on the branch's head; when somebody else pushes first, it is made again on the new head.
+    Where a newer source commit is deployed, nothing is written and the result says why.
+
+    Args:
+        repository: where the overlays are.
+        update: what to write.
+        registry: the registry the images are in, ``host[:port]``.
+        log: is called with each line of progress.
+        force: also replace a newer source commit.
+        dry_run: only tell what would be written.
 
     Raises:
         NotFound: no such repository, branch or overlay.
@@ -60,12 +91,19 @@ def write(repository: GitOps, update: ImageUpdate, registry: str, log: Callable[
         LostRace: other writers were faster for two minutes.
     """
     images = images_of(update, registry)
-    with tempfile.TemporaryDirectory(prefix="flowise-gitops-", dir=repository.work_dir) as scratch:
-        branch = Branch(repository.where, repository.branch, Path(scratch) / "gitops.git")
+    with scratch(repository.work_dir) as folder:
+        branch = Branch(repository.where, repository.branch, folder / "gitops.git")
         started, lost = time.monotonic(), 0
         while True:
+            planned, edit = _plan(branch, repository, update, images, log)
+            if dry_run or edit.before == edit.after:
+                return planned
+            if not force and (newer := _newer(branch, repository, update, folder)):
+                return _skipped(planned, edit, newer)
             try:
-                return _write_once(branch, repository.overlays, update, images, log)
+                commit = branch.commit(edit.path, edit.after.encode(), message(update))
+                branch.push(commit)
+                return planned.model_copy(update={"changed": True, "commit": commit})
             except LostRace as race:
                 lost += 1
                 if time.monotonic() - started > PATIENCE:
@@ -74,29 +112,48 @@ def write(repository: GitOps, update: ImageUpdate, registry: str, log: Callable[
                 time.sleep(random.uniform(0, min(2.0, 0.05 * 2**lost)))  # noqa: S311 - spreads writers, no secret
 
 
-def _write_once(
-    branch: Branch, overlays: str, update: ImageUpdate, images: Sequence[ImageRef], log: Callable[[str], None]
-) -> UpdateResult:
+def _plan(
+    branch: Branch, repository: GitOps, update: ImageUpdate, images: Sequence[ImageRef], log: Callable[[str], None]
+) -> tuple[UpdateResult, Edit]:
+    """The edit on the branch's newest head, and the result as long as it is not written."""
     head = branch.fetch()
     log(f"{branch.where.url} {branch.name} is at {head[:7]}")
-    overlay = str(PurePosixPath(overlays, update.environment))
+    overlay = str(PurePosixPath(repository.overlays, update.environment))
     path = _kustomization_in(branch, overlay)
     before = _text(branch.read(path), path)
-    after = kustomization.set_images(before, images, where=path)
-    commit = head
-    if after != before:
-        commit = branch.commit(path, after.encode(), message(update))
-        branch.push(commit)
-    return UpdateResult(
+    edit = Edit(path, before, kustomization.set_images(before, images, where=path))
+    result = UpdateResult(
         environment=update.environment,
         tag=update.tag,
-        changed=after != before,
-        commit=commit,
+        changed=False,
+        commit=head,
         overlay_path=overlay,
         images=tuple(images),
-        changes=_changes(before, path, images) if after != before else (),
-        diff=_diff(before, after, path),
+        changes=_changes(before, images),
+        diff=_diff(edit),
     )
+    return result, edit
+
+
+def _newer(branch: Branch, repository: GitOps, update: ImageUpdate, folder: Path) -> str | None:
+    """The source commit that is deployed, where the update's comes before it."""
+    if not update.sha:
+        return None
+    for depth in (DEPTH, FAR):
+        deployed = order.deployments(branch.messages(depth), update.environment)
+        if deployed:
+            commits = folder / f"source-{branch.head}.git"
+            return deployed[0] if order.is_older(update.sha, deployed, repository.source, commits) else None
+    return None
+
+
+def _skipped(planned: UpdateResult, edit: Edit, newer: str) -> UpdateResult:
+    reason = (
+        f"{planned.environment} has the newer source commit {newer[:7]}: {planned.tag} would be a step back. "
+        "Nothing was written; deploy with force to do it anyway."
+    )
+    images = tuple(kustomization.read_images(edit.before))
+    return planned.model_copy(update={"skipped": reason, "images": images, "changes": (), "diff": ""})
 
 
 def message(update: ImageUpdate) -> str:
@@ -128,12 +185,12 @@ def _text(content: bytes, path: str) -> str:
         raise InvalidInput(f"{path} is not UTF-8 text: {error}.", "Nothing was changed.") from None
 
 
-def _changes(before: str, path: str, images: Sequence[ImageRef]) -> tuple[ImageChange, ...]:
+def _changes(before: str, images: Sequence[ImageRef]) -> tuple[ImageChange, ...]:
     old = {image.name: image for image in kustomization.read_images(before)}
     changes = (ImageChange(old=old.get(image.name), new=image) for image in images)
     return tuple(change for change in changes if change.old != change.new)
 
 
-def _diff(before: str, after: str, path: str) -> str:
-    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
-    return "".join(difflib.unified_diff(old, new, f"a/{path}", f"b/{path}"))
+def _diff(edit: Edit) -> str:
+    old, new = edit.before.splitlines(keepends=True), edit.after.splitlines(keepends=True)
+    return "".join(difflib.unified_diff(old, new, f"a/{edit.path}", f"b/{edit.path}"))

@@ -23,7 +23,7 @@ from tasks.core.yaml_edit import (
     replace_value,
     spliced,
 )
-from tasks.core.yaml_tree import BREAK, Document, Node, parse
+from tasks.core.yaml_tree import BLOCK_HEADER, BLOCK_STYLES, BREAK, Document, Node, parse
 
 UNCHANGED = "Nothing was changed."
 
@@ -46,12 +46,17 @@ def set_images(text: str, images: Sequence[ImageRef], *, where: str = "kustomiza
 
     Raises:
         InvalidInput: an image is not well-formed, or has neither tag nor digest; the text is no kustomization; or
-            an anchor, an alias or a merge key ties the entry to something that would change with it.
+            an anchor, an alias or a merge key ties the entry to something that would change with it; or a later
+            entry, for the new name, would override this one.
     """
     _check(images)
     overlay = Overlay.of(parse(text, where))
     for each in images:
         overlay = _set_image(overlay, each)
+    for each in images:
+        if entry := overlay.override(each):
+            problem = f"the later entry of {image(entry).name} overrides that of {each.name}; remove one of them"
+            raise overlay.document.refusal(problem)
     return overlay.document.text
 
 
@@ -155,8 +160,22 @@ def _append(overlay: Overlay, fields: Sequence[Field]) -> list[Splice]:
         style = Style(key.style, key.style)
         item = flow_mapping(fields, style)
         return insert_flow(document, key.start, value.end, f"{quoted('images', style.key)}: [{item}]")
-    end = max(root.end, len(document.text[: document.end].rstrip(" \t\r\n")))
-    return [insert_lines(document, end, [" " * root.column + "images:", *_first_item(root, fields)])]
+    lines = [" " * root.column + "images:", *_first_item(root, fields)]
+    return [insert_lines(document, _end(document), lines)]
+
+
+def _end(document: Document) -> int:
+    """Where a key goes that is added to the root."""
+    root = leaf = document.root
+    while leaf.children:
+        leaf = leaf.children[-1]
+    last = max(root.end, len(document.text[: document.end].rstrip(" \t\r\n")))
+    header = BLOCK_HEADER.match(document.text, leaf.content) if leaf.style in BLOCK_STYLES else None
+    unfinished = header and "-" not in header[0] and leaf.end == last == len(document.text.rstrip(" \t"))
+    if unfinished and len(root.pairs) > 1:
+        # The file ends within a block scalar, without a break: a line below would add one to the scalar's text.
+        return end_of_comments(document, root.pairs[-2][1].end, root.column + 1)
+    return last
 
 
 def _append_to_list(document: Document, images: Pair, fields: Sequence[Field]) -> list[Splice]:

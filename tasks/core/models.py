@@ -173,7 +173,8 @@ class ImageChange(Value):
 class UpdateResult(Value):
     """What the second flow did to the GitOps repository.
 
-    ``commit`` holds this state, also when nothing had to change; ``diff`` is a unified diff, empty then.
+    ``commit`` holds this state, also when nothing had to change. ``changes`` and ``diff`` (a unified one) are what
+    changed, or would have in a dry run. ``skipped`` says why nothing was written though something would change.
     """
 
     environment: Environment
@@ -184,6 +185,7 @@ class UpdateResult(Value):
     images: Sequence[ImageRef]
     changes: Sequence[ImageChange] = ()
     diff: str = ""
+    skipped: str = ""
 
 
 class DeployResult(Value):

@@ -2,7 +2,8 @@
 
 The rules are kustomize's (https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/images/). Observed
 with kustomize 5.5, and the reason for some refusals: it matches keys without regard to case, takes ``imageTags`` for
-``images``, lets the second of two equal keys win, and a merge key (``<<``) override what stands before it.
+``images``, lets the second of two equal keys win and a merge key (``<<``) override what stands before it, and applies
+an entry to what earlier entries have renamed.
 """
 
 from collections.abc import Sequence
@@ -46,6 +47,19 @@ class Overlay:
     def named(self, name: str) -> list[Node]:
         """The entries for one image; one that is listed again by an alias counts once."""
         return list(dict.fromkeys(entry for entry in self.entries if _text(entry, "name") == name))
+
+    def override(self, ref: ImageRef) -> Node | None:
+        """The entry for an image's new name that comes later and says something else: kustomize would follow it."""
+        renamed = None
+        for entry in self.entries:
+            said = image(entry)
+            if said.name == ref.name:
+                renamed = said.new_name
+            elif said.name == renamed:
+                same = (said.tag, said.digest) in ((None, None), (None if ref.digest else ref.tag, ref.digest))
+                if not same or said.new_name not in (None, renamed):
+                    return entry
+        return None
 
 
 def is_key(key: Node, name: str) -> bool:

@@ -17,12 +17,14 @@ def deployed(result: DeployResult) -> str:
 
 def updated(result: UpdateResult) -> str:
     """The second flow's summary: which images changed in the overlay, and the commit that holds it."""
-    if not result.changed:
+    if result.skipped:
+        return f"## Skipped\n\n{result.skipped}\n"
+    if not result.diff:
         return f"## Nothing to commit\n\n`{result.overlay_path}` already says so, at commit `{result.commit}`.\n"
     rows = "\n".join(_change_row(change) for change in result.changes)
     return (
         f"## {result.overlay_path}\n\n"
-        f"Commit `{result.commit}`\n\n"
+        f"{'Commit' if result.changed else 'Dry run, nothing is written, on top of'} `{result.commit}`\n\n"
         "| image | before | now |\n| --- | --- | --- |\n"
         f"{rows}\n\n```diff\n{result.diff.rstrip()}\n```\n"
     )

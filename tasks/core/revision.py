@@ -1,12 +1,12 @@
 """From a ref to what is deployed: the commit, and the tag its images get."""
 
 import re
-import tempfile
 from pathlib import Path
 
 from tasks.core import git
 from tasks.core.errors import InvalidInput
 from tasks.core.models import TAG_PATTERN, Environment, Target
+from tasks.core.scratch import scratch
 
 SHORT = 7
 """Characters of a sha in a tag, as in the user's workflow."""
@@ -33,6 +33,6 @@ def target(
             f"tag_version {(tag_version or '')[:150]!r} does not make a tag.",
             "Use letters, digits, dots, dashes and underscores, such as v1.2.0.",
         )
-    with tempfile.TemporaryDirectory(prefix="flowise-refs-", dir=work_dir) as scratch:
-        sha = git.resolve(where, ref, Path(scratch) / "refs.git")
+    with scratch(work_dir) as folder:
+        sha = git.resolve(where, ref, folder / "refs.git")
     return Target(environment=environment, sha=sha, tag=f"{prefix}{sha[:SHORT]}", node_version=node_version)

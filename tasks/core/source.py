@@ -2,7 +2,6 @@
 
 import shutil
 import tarfile
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from tasks.core.dockerignore import Ignore
 from tasks.core.errors import NotFound, Unavailable
 from tasks.core.models import ImageSpec
 from tasks.core.process import CommandFailed
+from tasks.core.scratch import scratch
 
 CHUNK = 1 << 16
 """How much of a context is sent, and held, at a time."""
@@ -84,8 +84,8 @@ class Source:
 @contextmanager
 def checkout(where: git.Remote, sha: str, work_dir: Path) -> Iterator[Source]:
     """A commit to build from; what was fetched of it is gone on leaving. Nothing is fetched before it is used."""
-    with tempfile.TemporaryDirectory(prefix="flowise-source-", dir=work_dir) as scratch:
-        yield Source(where, sha, Path(scratch) / "source.git")
+    with scratch(work_dir) as folder:
+        yield Source(where, sha, folder / "source.git")
 
 
 def _records(files: tarfile.TarFile, keep: Callable[[str], bool]) -> Iterator[bytes]:

@@ -208,9 +208,6 @@ class _Builder:
         return node
 
     def _trim_block_scalar(self, node: Node, header: str) -> None:
-        if node.end == len(self.text) and not self.text.endswith(("\r", "\n")) and "-" not in header:
-            # A line appended to the file later ends this one, and thereby adds a break: that is no change of meaning.
-            node.value += "\n"
         if "+" not in header:  # the blank lines after it are not part of it
             node.end = node.start + len(self.text[node.start : node.end].rstrip(" \t\r\n"))
 
