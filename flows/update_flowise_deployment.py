@@ -13,6 +13,7 @@ from tasks.core.models import (
     UpdateResult,
 )
 from tasks.core.settings import load
+from tasks.limits import one_run_in
 from tasks.summary import summarize_update
 from tasks.update_kustomization import update_kustomization
 
@@ -55,6 +56,7 @@ def update_flowise_deployment(
         actor=actor,
         workflow_run_id=workflow_run_id,
     )
-    result = update_kustomization(update, force, dry_run)
+    with one_run_in(environment):
+        result = update_kustomization(update, force, dry_run)
     summarize_update(result)
     return Completed(name="Skipped", message=result.skipped, data=result) if result.skipped else result

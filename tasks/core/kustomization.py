@@ -166,16 +166,15 @@ def _append(overlay: Overlay, fields: Sequence[Field]) -> list[Splice]:
 
 def _end(document: Document) -> int:
     """Where a key goes that is added to the root."""
-    root = leaf = document.root
+    text, root, leaf = document.text, document.root, document.root
     while leaf.children:
         leaf = leaf.children[-1]
-    last = max(root.end, len(document.text[: document.end].rstrip(" \t\r\n")))
-    header = BLOCK_HEADER.match(document.text, leaf.content) if leaf.style in BLOCK_STYLES else None
-    unfinished = header and "-" not in header[0] and leaf.end == last == len(document.text.rstrip(" \t"))
-    if unfinished and len(root.pairs) > 1:
+    header = BLOCK_HEADER.match(text, leaf.content) if leaf.style in BLOCK_STYLES else None
+    finished = BREAK.search(text, len(text[: leaf.end].rstrip(" \t\r\n")))
+    if header and "-" not in header[0] and not finished and len(root.pairs) > 1:
         # The file ends within a block scalar, without a break: a line below would add one to the scalar's text.
         return end_of_comments(document, root.pairs[-2][1].end, root.column + 1)
-    return last
+    return max(root.end, len(text[: document.end].rstrip(" \t\r\n")))
 
 
 def _append_to_list(document: Document, images: Pair, fields: Sequence[Field]) -> list[Splice]:

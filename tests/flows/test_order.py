@@ -1,11 +1,14 @@
 """An older source commit does not replace a newer one, and a dry run writes nothing."""
 
 import shutil
+import subprocess
+import sys
 
 import pytest
+from prefect.concurrency.sync import concurrency
 
 from flows import deploy_to_k8s, update_flowise_deployment
-from tests.flows.conftest import Installation
+from tests.flows.conftest import PROJECT, Installation
 from tests.sandbox.repositories import git, head, log, show
 
 DEV = "argocd/apps/flowise/overlays/dev/kustomization.yaml"
@@ -67,3 +70,16 @@ def test_a_dry_run_shows_the_diff_and_writes_nothing(installation: Installation)
     assert [str(change.new).rpartition(":")[2] for change in result.changes] == ["v7", "v7"]
     assert log(installation.gitops) == before
     assert show(installation.gitops, "main", DEV) == text
+
+
+def test_runs_of_one_environment_do_not_overlap_and_others_do_not_wait(installation: Installation) -> None:
+    assert update_flowise_deployment("dev", "v1").changed  # makes the limit
+    with concurrency("flowise-dev", occupy=1, strict=True):
+        code = "from flows import update_flowise_deployment as u; u('{}', 'v2')"
+        command = [sys.executable, "-c", code.format("dev")]
+        waiting = subprocess.Popen(command, cwd=PROJECT, env=installation.environment(), stderr=subprocess.DEVNULL)
+        assert installation.run("-c", code.format("staging")).returncode == 0
+        assert waiting.poll() is None
+        assert "v2" not in show(installation.gitops, "main", DEV)
+    assert waiting.wait(60) == 0
+    assert "newTag: v2" in show(installation.gitops, "main", DEV)

@@ -1,0 +1,26 @@
+"""Runs that must not overlap, by Prefect's global concurrency limits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from prefect.client.orchestration import get_client
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectAlreadyExists
+
+from tasks.core.models import Environment
+
+LEASE = 60
+"""Seconds after which Prefect gives the place of a killed run to the next one."""
+
+
+@contextmanager
+def one_run_in(environment: Environment) -> Iterator[None]:
+    """Wait until no other run works on this environment; other environments don't wait for it.
+
+    The limit ``flowise-<environment>`` is made on first use and shows up in the UI under Concurrency.
+    """
+    limit = f"flowise-{environment}"
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.upsert_global_concurrency_limit_by_name(limit, 1)
+    with concurrency(limit, occupy=1, lease_duration=LEASE, strict=True):
+        yield
