@@ -1,6 +1,7 @@
 # make demo   the whole pipeline, end to end, on this machine
 # make ui     the same, and the Prefect UI stays up with both deployments served
 # make test   everything tested
+# make bench  what an update of the GitOps repository costs, against a plain script
 # make lock, make docs, make screenshots   what is made from something else, made anew
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 # A virtual environment without compiled bytecode makes the Prefect server start three times slower.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo ui test lint parts test-parts lock docs screenshots clean
+.PHONY: demo ui test lint parts test-parts bench lock docs screenshots clean
 
 demo: $(VENV)/.ready parts
 	@$(BIN)/python -m tests.sandbox.demo
@@ -44,6 +45,9 @@ lock:
 	$(PYTHON) -m uv --version >/dev/null || $(PYTHON) -m pip install uv
 	$(PYTHON) -m uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --quiet --upgrade -o requirements.lock
+
+bench: $(VENV)/.ready
+	$(BIN)/python -m tests.bench.gitops
 
 docs: $(VENV)/.ready
 	README=1 $(BIN)/pytest -q tests/test_readme.py

@@ -218,15 +218,14 @@ def test_a_commits_tag_that_means_another_image(
     assert described(amazon) == {sha: other}
 
 
-@pytest.mark.usefixtures("ecr_engine")
 def test_a_missing_repository_stops_before_the_build(
     amazon: sandbox.Ecr, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{free_port()}")
     sha = repositories.head(source)
-    with asking(amazon) as ecr, checkout(git.Remote(str(source)), sha, tmp_path) as commit:
-        with pytest.raises(NotFound, match=SERVER.name):
-            build_and_push(SERVER, target_of(sha), commit, ecr, 60, lambda _: None)
+    where, missing = git.Remote(str(source)), pytest.raises(NotFound, match=SERVER.name)
+    with asking(amazon) as ecr, checkout(where, sha, tmp_path) as commit, missing:
+        build_and_push(SERVER, target_of(sha), commit, ecr, 60, lambda _: None)
 
 
 def target_of(sha: str) -> Target:

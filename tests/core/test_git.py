@@ -6,7 +6,6 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from hashlib import sha1
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -48,7 +47,8 @@ def sha_of(bare: Path, rev: str) -> str:
 def same_beginning(characters: int) -> list[bytes]:
     """Two commits whose ids begin alike."""
     tree, seen = "4b825dc642cb6eb9a060e54bf8d69288fbee4904", {}
-    for number in count():
+    while True:
+        number = len(seen)
         person = f"A <a@example.com> {number} +0000"
         commit = f"tree {tree}\nauthor {person}\ncommitter {person}\n\nx\n".encode()
         beginning = sha1(b"commit %d\0" % len(commit) + commit).hexdigest()[:characters]
@@ -136,8 +136,8 @@ def test_a_wrong_token_and_none_are_refused(token: str | None, hub: GitHub, tmp_
 def test_a_token_goes_to_its_own_host_only(hub: GitHub, tmp_path: Path) -> None:
     elsewhere = git.Remote(hub.clone_url(NAME).replace("127.0.0.1", "localhost"), SecretStr(hub.token))
     stolen = git.environment(over_http(hub, hub.token))
-    fetched = subprocess.run(["git", "ls-remote", elsewhere.url], env=stolen, capture_output=True, cwd=tmp_path)
-    assert fetched.returncode
+    fetched = subprocess.run(["git", "ls-remote", elsewhere.url], env=stolen, capture_output=True, check=False)
+    assert b"Authentication failed" in fetched.stderr
     assert git.resolve(elsewhere, "main", tmp_path / "refs.git")
 
 
@@ -233,7 +233,7 @@ def test_the_users_configuration_has_no_say(
     )
     (home / ".gitconfig").write_text(config)
     monkeypatch.setenv("HOME", str(home))
-    plain = subprocess.run(["git", "ls-remote", str(source)], capture_output=True, text=True)
+    plain = subprocess.run(["git", "ls-remote", str(source)], capture_output=True, text=True, check=False)
     assert "/nowhere/" in plain.stderr, "the configuration would have a say"
     where = over_http(hub, hub.token)
     git.fetch_commit(where, sha_of(source, "main"), tmp_path / "one.git")

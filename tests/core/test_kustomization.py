@@ -1,6 +1,5 @@
 """Edits of kustomization.yaml, judged by golden files byte for byte, by properties, and by kustomize itself."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -38,6 +37,9 @@ REQUESTS = {
     "word-like-tags": [ImageRef("flowise-server", tag="on"), ImageRef("flowise-ui", tag="null")],
 }
 
+# kustomize refuses tags that are numbers.
+NOT_RENDERED_BEFORE = ("number-like-tags", "tagged-values")
+
 KUSTOMIZE = ["kustomize", "build"] if shutil.which("kustomize") else ["kubectl", "kustomize"]
 needs_kustomize = pytest.mark.skipif(
     shutil.which("kubectl") is None and shutil.which("kustomize") is None, reason="neither kustomize nor kubectl"
@@ -69,24 +71,28 @@ def request_of(name: str):
     return REQUESTS.get(name, (SERVER, UI))
 
 
-def rendered(text: str, folder: Path) -> dict[str, str]:
-    """The images that kustomize makes of a kustomization, by container."""
+def rendered(text: str, folder: Path) -> tuple[dict[str, str], list[object]]:
+    """What kustomize makes of a kustomization: the images by container, and everything but the images."""
     (folder / "deployment.yaml").write_text(DEPLOYMENT)
     (folder / "ingress.yaml").write_text(INGRESS)
     (folder / "kustomization.yaml").write_bytes(text.encode())
     done = subprocess.run([*KUSTOMIZE, str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stderr}\n{text}"
-    images = re.findall(r"- image: (\S+)\n\s+name: (\S+)", done.stdout)
-    return {container: json.loads(image) if image.startswith('"') else image for image, container in images}
+    resources = list(yaml.safe_load_all(done.stdout))
+    deployment = next(each for each in resources if each["kind"] == "Deployment")
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    return {each["name"]: each.pop("image") for each in containers}, resources
 
 
-def assert_renders(text: str, images, folder: Path) -> None:
-    actual = rendered(text, folder)
+def assert_renders(text: str, images, folder: Path) -> list[object]:
+    """kustomize must render the images as asked; what it renders besides is returned."""
+    actual, others = rendered(text, folder)
     for image in images:
         got = actual[image.name.removeprefix("flowise-")]
         name, version = re.fullmatch(r"(.+?)((?:@sha256:|:)[^:/]+)", got).groups()
         assert version == (f"@{image.digest}" if image.digest else f":{image.tag}")
         assert image.new_name in (None, name)
+    return others
 
 
 class TestGolden:
@@ -114,10 +120,12 @@ class TestGolden:
 
     @needs_kustomize
     @pytest.mark.parametrize("name", NAMES)
-    def test_kustomize_renders_what_was_asked(self, name, tmp_path):
+    def test_kustomize_renders_what_was_asked_and_nothing_else(self, name, tmp_path):
         # Left alone by the edit, and rendered in front of the digest.
-        after = golden(name, "after").replace("  tagSuffix: -alpine\n", "")
-        assert_renders(after, request_of(name), tmp_path)
+        before, after = (golden(name, kind).replace("  tagSuffix: -alpine\n", "") for kind in ("before", "after"))
+        others = assert_renders(after, request_of(name), tmp_path)
+        if name not in NOT_RENDERED_BEFORE:
+            assert others == rendered(before, tmp_path)[1]
 
 
 class TestRefusal:
@@ -188,6 +196,32 @@ class TestRefusal:
     def test_entry_tied_to_something_else(self, text):
         with pytest.raises(InvalidInput, match="flowise-server cannot be set without changing something else"):
             set_images(text, [SERVER])
+
+    @pytest.mark.parametrize(
+        ("says", "refused"),
+        [
+            ("newTag: v1", True),
+            (f"digest: {UI_DIGEST}", True),
+            ("newName: elsewhere", True),
+            (f"digest: {SERVER_DIGEST}", False),
+            ("newTag: ~", False),
+            (f"newName: {REGISTRY}/flowise-server", False),
+        ],
+    )
+    @pytest.mark.parametrize("ours", ["newTag: v0", f"newName: {REGISTRY}/flowise-server"])
+    def test_a_later_entry_for_the_new_name(self, says, refused, ours):
+        entry = f"- name: flowise-server\n  {ours}\n"
+        other = f"- name: {REGISTRY}/flowise-server\n  {says}\n"
+        if refused:
+            with pytest.raises(InvalidInput, match=r"later entry .* overrides that of flowise-server"):
+                set_images(f"images:\n{entry}{other}", [SERVER])
+        else:
+            assert set_images(f"images:\n{entry}{other}", [SERVER]).endswith(other)
+        assert set_images(f"images:\n{other}{entry}", [SERVER]).startswith(f"images:\n{other}")
+
+    def test_block_scalar_that_no_line_may_follow(self):
+        with pytest.raises(InvalidInput, match="flowise-server cannot be set"):
+            set_images("patches:\n- patch: |\n    x", [SERVER])
 
     @pytest.mark.parametrize(
         "image",
@@ -399,11 +433,12 @@ def image_lists(draw, column: int) -> list[str]:
 def kustomizations(draw) -> tuple[str, str, str]:
     """A text in three parts: what stands before the images, they themselves (or nothing), and what stands after."""
     column = draw(st.sampled_from([0, 2, 4]))
-    patch = ["patches:", "- patch: |-", "    - {op: add, path: /metadata/labels, value: {images: x}}"]
+    patch = ["  - {op: add, path: /metadata/labels, value: {images: x}}", draw(st.sampled_from(["", "  # text"]))]
+    header = draw(st.sampled_from(["|", "|-", "|+", ">-"]))
     parts = [
         ["resources:", " " * column + "- deployment.yaml" + draw(comments)],
         ["namespace: flowise-dev" + draw(comments), draw(own_lines.filter(lambda line: line[:1] in ("", "#")))],
-        [*patch, "  target: {kind: Deployment}"],
+        ["patches:", "- target: {kind: Deployment}", f"  patch: {header}", *("  " + line for line in patch)],
         images := draw(image_lists(column)),
     ]
     parts = draw(st.permutations(parts))
@@ -457,17 +492,26 @@ def test_every_other_line_is_identical(parts, images):
     if middle:
         assert after.startswith(before)
         assert after.endswith(end)
-    else:
-        assert after.startswith(text.rstrip("\r\n"))
+    else:  # added in one place
+        at = next((index for index, (old, new) in enumerate(zip(text, after, strict=False)) if old != new), len(text))
+        assert after.endswith(text[at:])
     comment = re.compile(r"(?<=\s)#[^\r\n]*")
     assert sorted(comment.findall(after)) == sorted(comment.findall(text))
     assert after.endswith(("\r", "\n")) == text.endswith(("\r", "\n"))
     assert set(BREAKS.findall(after)) == set(BREAKS.findall(text))
 
 
+def unversioned(text: str) -> str:
+    """The same without its images, whose numbers kustomize may refuse."""
+    others, _ = meaning(text)
+    return yaml.safe_dump(others)
+
+
 @needs_kustomize
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(kustomizations(), requests)
 def test_kustomize_renders_any_style(tmp_path_factory, parts, images):
-    after = set_images("".join(parts), images)
-    assert_renders(after, images, tmp_path_factory.mktemp("overlay"))
+    text = "".join(parts)
+    folder = tmp_path_factory.mktemp("overlay")
+    others = assert_renders(set_images(text, images), images, folder)
+    assert others == rendered(unversioned(text), folder)[1]

@@ -53,7 +53,7 @@ def test_hostile_values_are_refused_by_name_and_not_repeated(key: str, value: ob
 
 
 def test_every_bad_key_is_named_at_once() -> None:
-    with pytest.raises(InvalidInput, match="environment: .*; tag: .*; force: "):
+    with pytest.raises(InvalidInput, match=r"environment: .*; tag: .*; force: "):
         ImageUpdate.parse(tag="-", force="yes")
 
 

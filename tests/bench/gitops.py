@@ -1,0 +1,162 @@
+"""What an update of the GitOps repository costs, against a plain script, in one run: ``make bench``.
+
+Size: one update over HTTP of a repository of 20,000 commits and 20,000 files, against one with 100 of each.
+Writers: 18 processes that update at once, against the time a script needs for the same 18 one after the other.
+"""
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from tasks.core.git import Remote
+from tasks.core.gitops import GitOps, write
+from tasks.core.models import ImageUpdate
+from tests.sandbox.github import GitHub, github
+from tests.sandbox.repositories import git, git_environment, init, log
+
+FILE = "argocd/apps/flowise/overlays/dev/kustomization.yaml"
+KUSTOMIZATION = """\
+resources: [../../base]
+images:
+- name: flowise-server
+  newName: registry.example.com/flowise-server
+  newTag: start
+- name: flowise-ui
+  newName: registry.example.com/flowise-ui
+  newTag: start
+"""
+SCRIPT = r"""
+set -e
+git clone -q --depth 1 "$URL" "$DIR"
+cd "$DIR"
+sed -i -E "s/(newTag|digest): .*/newTag: $TAG/" "$FILE"
+git -c user.name=script -c user.email=script@example.com commit -q -m "chore(dev): update flowise images to $TAG" "$FILE"
+git push -q origin HEAD:main
+"""
+REGISTRY = "registry.example.com"
+ROUNDS = 7
+WRITERS = 18
+
+
+def repository(path: Path, size: int) -> Path:
+    """A bare repository of ``size`` commits and ``size`` files."""
+    init(path)
+    git(path, "config", "uploadpack.allowFilter", "true")
+    git(path, "fast-import", "--quiet", stdin=b"".join(_commits(size)))
+    git(path, "repack", "-adq")
+    return path
+
+
+def _commits(size: int) -> Iterator[bytes]:
+    for number in range(size):
+        yield (
+            f"commit refs/heads/main\ncommitter bench <bench@example.com> {1_700_000_000 + number} +0000\n"
+            f"data <<END\nfeat: change number {number}\nEND\n"
+        ).encode()
+        if number == 0:
+            files = {FILE: KUSTOMIZATION} | {_name(each): f"kind: ConfigMap\nid: {each}\n" for each in range(size)}
+        else:
+            files = {_name(number * 7919 % size): f"kind: ConfigMap\nid: {number}\nchanged: true\n"}
+        for name, content in files.items():
+            yield f"M 100644 inline {name}\ndata {len(content)}\n{content}\n".encode()
+
+
+def _name(number: int) -> str:
+    return f"argocd/apps/app-{number % 200:03}/overlays/env-{number % 7}/file-{number}.yaml"
+
+
+def update(where: Remote, tag: str, environment: str = "dev") -> None:
+    """One update, as the task makes it."""
+    place = GitOps(where, "main", "argocd/apps/flowise/overlays", Path(tempfile.gettempdir()))
+    result = write(place, ImageUpdate(environment=environment, tag=tag), REGISTRY, lambda _: None)
+    assert result.changed
+
+
+def script(url: str, tag: str, folder: Path) -> None:
+    """One update, as a plain script makes it."""
+    env = git_environment() | {"URL": url, "DIR": str(folder / tag), "TAG": tag, "FILE": FILE}
+    subprocess.run(["bash", "-c", SCRIPT], env=env, check=True, stderr=subprocess.DEVNULL)
+
+
+@contextmanager
+def measured(hub: GitHub, took: list[float], fetched: list[int]) -> Iterator[None]:
+    """Note the seconds and the bytes that the server sent."""
+    before, started = sum(each.sent for each in hub.requests), time.perf_counter()
+    yield
+    took.append(time.perf_counter() - started)
+    fetched.append(sum(each.sent for each in hub.requests) - before)
+
+
+def sizes(folder: Path, console: Console) -> None:
+    """The first table: small and large, ours and the script's, in turn."""
+    names = {"bench/small": 100, "bench/large": 20_000}
+    with github({name: repository(folder / f"{size}.git", size) for name, size in names.items()}) as hub:
+        where = {name: Remote(hub.clone_url(name), SecretStr(hub.token)) for name in names}
+        urls = {name: hub.clone_url(name).replace("://", f"://x:{hub.token}@") for name in names}
+        figures: dict[tuple[str, str], tuple[list[float], list[int]]] = {}
+        for turn in range(ROUNDS + 1):
+            for name in names:
+                ways: dict[str, Callable[[], None]] = {
+                    "update": lambda name=name: update(where[name], f"u{turn}"),
+                    "script": lambda name=name: script(urls[name], f"{name[-5:]}{turn}", folder),
+                }
+                for way, run in ways.items():
+                    took, fetched = figures.setdefault((way, name), ([], []))
+                    with measured(hub, took, fetched):
+                        run()
+    table = Table("", "100 commits, 100 files", "20,000 commits, 20,000 files", "ratio", title="One update over HTTP")
+    for way in ("update", "script"):
+        for index, unit in ((0, "ms"), (1, "KB fetched")):
+            # The first turn warms the disk cache and is left out.
+            small, large = (statistics.median(figures[way, name][index][1:]) for name in names)
+            scale = 1000 if index == 0 else 1 / 1000
+            table.add_row(f"{way}, {unit}", f"{small * scale:.1f}", f"{large * scale:.1f}", f"{large / small:.2f}")
+    console.print(table)
+
+
+def writers(folder: Path, console: Console) -> None:
+    """The second table: many at once against one after the other."""
+    bare = repository(folder / "writers.git", 100)
+    started = time.perf_counter()
+    for number in range(WRITERS):
+        script(str(bare), f"s{number}", folder)
+    in_sequence = time.perf_counter() - started
+    command = "import sys; from tests.bench.gitops import *; update(Remote(sys.argv[1]), sys.argv[2])"
+    project = Path(__file__).parents[2]
+    started = time.perf_counter()
+    running = [
+        subprocess.Popen([sys.executable, "-c", command, str(bare), f"w{number}"], cwd=project)
+        for number in range(WRITERS)
+    ]
+    assert [each.wait() for each in running] == [0] * WRITERS
+    at_once = time.perf_counter() - started
+    landed = [each["subject"] for each in log(bare)][:WRITERS]
+    assert sorted(landed) == sorted(f"chore(dev): update flowise images to w{number}" for number in range(WRITERS))
+    table = Table("", "seconds", "ratio", title=f"{WRITERS} updates of one repository")
+    table.add_row("script, in sequence", f"{in_sequence:.2f}", "1")
+    table.add_row("processes at once, Python's start included", f"{at_once:.2f}", f"{at_once / in_sequence:.2f}")
+    console.print(table)
+
+
+def main() -> None:
+    """Print both tables."""
+    console = Console()
+    console.print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    with tempfile.TemporaryDirectory() as folder:
+        sizes(Path(folder), console)
+        writers(Path(folder), console)
+
+
+if __name__ == "__main__":
+    main()

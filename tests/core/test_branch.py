@@ -1,0 +1,128 @@
+"""A commit made without a checkout changes one file, and nothing else in the tree, whatever the server can do."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from tasks.core import git
+from tasks.core.branch import Branch
+from tasks.core.errors import InvalidInput, LostRace, NotFound
+from tests.sandbox import git_http, repositories
+from tests.sandbox.github import github
+
+PLACE = b"a b/overlays/dev"
+ODD = [
+    b"plain",
+    b"-x",
+    b"--upload-pack=x",
+    b"a\tb",
+    b"a\nb",
+    b'"q"',
+    b"back\\slash",
+    b"caf\xe9",
+    "ảnh".encode(),
+    b"a.b",
+]
+"""Names of files and folders, next to each folder on the way to the file."""
+
+
+def quoted(path: bytes) -> bytes:
+    return b'"' + b"".join(b"\\%03o" % byte for byte in path) + b'"'
+
+
+def odd_repository(bare: Path) -> Path:
+    """Every kind of entry under every kind of name, in the root and beside the file that changes."""
+    data = b"data 2\nx\n\n"
+    stream = b"commit refs/heads/main\ncommitter A <a@example.com> 1767225600 +0000\ndata 1\nm\n"
+    for folder in (b"", b"a b/", b"a b/overlays/", PLACE + b"/"):
+        for name in ODD:
+            stream += b"M 100644 inline %s\n" % quoted(folder + name) + data
+            stream += b"M 100755 inline %s\n" % quoted(folder + b"in-" + name + b"/" + name) + data
+            stream += b"M 120000 inline %s\n" % quoted(folder + b"link-" + name) + b"data 5\nplain\n"
+            stream += b"M 160000 %s %s\n" % (b"1" * 40, quoted(folder + b"module-" + name))
+    stream += b"M 100755 inline %s\n" % quoted(PLACE + b"/file.yaml") + data
+    repositories.git(repositories.init(bare), "fast-import", "--quiet", stdin=stream)
+    return bare
+
+
+@pytest.fixture(params=["path", "path with filters", "http", "http without filters"])
+def served(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple]:
+    """A bare repository, and the way to it."""
+    bare = odd_repository(tmp_path / "odd.git")
+    filters = "true" if request.param == "path with filters" else "false"
+    repositories.git(bare, "config", "uploadpack.allowFilter", filters)
+    if request.param.startswith("path"):
+        yield bare, git.Remote(str(bare))
+        return
+    if "without" in request.param:
+        monkeypatch.setitem(git_http._CONFIG, "uploadpack.allowFilter", "false")
+    with github({"a/odd": bare}) as hub:
+        yield bare, git.Remote(hub.clone_url("a/odd"), SecretStr(hub.token))
+
+
+def tree(bare: Path, rev: str) -> dict[bytes, bytes]:
+    rows = repositories.git(bare, "ls-tree", "-r", "-z", rev).rstrip(b"\0").split(b"\0")
+    return {path: about for about, _, path in (row.partition(b"\t") for row in rows)}
+
+
+def test_every_other_entry_stays_as_it_is(served: tuple, tmp_path: Path) -> None:
+    bare, where = served
+    before, path = tree(bare, "main"), f"{PLACE.decode()}/file.yaml"
+    assert len(before) == 4 * 4 * len(ODD) + 1
+    branch = Branch(where, "main", tmp_path / "scratch.git")
+    assert branch.fetch() == repositories.head(bare)
+    assert branch.read(path) == b"x\n"
+    commit = branch.commit(path, b"\r\n\xff\0", "subject\n\nbody: Nguyễn\n")
+    branch.push(commit)
+    after = tree(bare, "main")
+    assert repositories.head(bare) == commit
+    assert {name for name in before | after if before.get(name) != after.get(name)} == {path.encode()}
+    assert after[path.encode()].startswith(b"100755 blob ")
+    assert repositories.git(bare, "cat-file", "blob", f"main:{path}") == b"\r\n\xff\0"
+    assert repositories.git(bare, "fsck", "--full", "--connectivity-only") == b""
+    assert repositories.git(bare, "log", "-1", "--format=%B").decode() == "subject\n\nbody: Nguyễn\n\n"
+
+
+def test_only_what_is_needed_is_fetched_where_the_server_can(served: tuple, tmp_path: Path) -> None:
+    bare, where = served
+    branch = Branch(where, "main", tmp_path / "scratch.git")
+    branch.fetch()
+    branch.read(f"{PLACE.decode()}/file.yaml")
+    here = repositories.git(tmp_path / "scratch.git", "cat-file", "--batch-all-objects", "--batch-check").splitlines()
+    able = repositories.git(bare, "config", "uploadpack.allowFilter") == b"true\n" or (
+        where.url.startswith("http") and git_http._CONFIG["uploadpack.allowFilter"] == "true"
+    )
+    every = repositories.git(bare, "cat-file", "--batch-all-objects", "--batch-check").splitlines()
+    assert len(here) == (6 if able else len(every)), "the commit, four folders and the file, or everything"
+
+
+def test_folders_are_found_however_they_are_written(tmp_path: Path) -> None:
+    branch = Branch(git.Remote(str(odd_repository(tmp_path / "odd.git"))), "main", tmp_path / "scratch.git")
+    branch.fetch()
+    assert "plain" in branch.folder("")
+    assert branch.folder("./a b//overlays/") == branch.folder("a b/overlays") != {}
+    assert branch.folder("nothing") == branch.folder("plain") == branch.folder("a b/overlays/dev/../dev") == {}
+    assert branch.read("plain") == b"x\n"
+
+
+@pytest.mark.parametrize("path", ["a b/link-plain", "a b/module-plain", "a b/overlays"])
+def test_what_is_no_file_is_not_read(path: str, tmp_path: Path) -> None:
+    branch = Branch(git.Remote(str(odd_repository(tmp_path / "odd.git"))), "main", tmp_path / "scratch.git")
+    branch.fetch()
+    with pytest.raises(InvalidInput, match=f"{path} in .* is not a plain file"):
+        branch.read(path)
+    with pytest.raises(NotFound, match=f"has no {path}-not on branch main"):
+        branch.read(f"{path}-not")
+
+
+def test_a_push_onto_another_head_is_a_lost_race_and_the_next_fetch_sees_it(gitops: Path, tmp_path: Path) -> None:
+    branch = Branch(git.Remote(str(gitops)), "main", tmp_path / "scratch.git")
+    branch.fetch()
+    mine = branch.commit("README.md", b"mine\n", "mine")
+    theirs = repositories.commit(gitops, "main", {"README.md": "theirs\n"}, "theirs")
+    with pytest.raises(LostRace, match=f"Another writer pushed to {gitops} first"):
+        branch.push(mine)
+    assert branch.fetch() == theirs == repositories.head(gitops)
+    assert branch.read("README.md") == b"theirs\n"

@@ -1,0 +1,386 @@
+"""An update lands once, whole, on the newest head: beside other writers, after a crash, and never in secret-telling."""
+
+import base64
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from tasks.core import git
+from tasks.core import gitops as writer
+from tasks.core.branch import Branch
+from tasks.core.errors import AccessDenied, InvalidInput, LostRace, NotFound, PushRefused
+from tasks.core.models import ImageRef, ImageUpdate, UpdateResult
+from tests.sandbox import repositories
+from tests.sandbox.github import GitHub, github
+from tests.sandbox.gitops_files import APP, REGISTRY
+
+NAME = "acme/devops"
+OVERLAYS = f"{APP}/overlays"
+DEV = f"{OVERLAYS}/dev/kustomization.yaml"
+BOT = "github-actions[bot] <github-actions[bot]@users.noreply.github.com>"
+DIGEST = "sha256:" + "a0" * 32
+TOKEN = f"ghp_hunter2-{os.getpid()}"
+
+
+def quiet(_: str) -> None:
+    """A log that nobody reads."""
+
+
+def write(
+    where: Path | git.Remote, work: Path, tag: str = "v1", log: Callable[[str], None] = quiet, **fields: str
+) -> UpdateResult:
+    remote = where if isinstance(where, git.Remote) else git.Remote(str(where))
+    update = ImageUpdate(**{"environment": "dev", "tag": tag, **fields})
+    return writer.write(writer.GitOps(remote, "main", OVERLAYS, work), update, REGISTRY, log)
+
+
+def commits(bare: Path) -> list[str]:
+    return [each["subject"] for each in repositories.log(bare)]
+
+
+def hook(bare: Path, name: str, script: str) -> None:
+    (bare / "hooks").mkdir(exist_ok=True)
+    (bare / "hooks" / name).write_text(f"#!/bin/sh\n{script}\n")
+    (bare / "hooks" / name).chmod(0o755)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Iterator[Path]:
+    """Where fetched objects may live; nothing may be left of them."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    yield folder
+    assert not list(folder.iterdir())
+
+
+@pytest.fixture
+def hub(gitops: Path) -> Iterator[GitHub]:
+    with github({NAME: gitops}, token=TOKEN) as running:
+        yield running
+
+
+def remote(hub: GitHub, token: str = TOKEN) -> git.Remote:
+    return git.Remote(hub.clone_url(NAME), SecretStr(token))
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("name", ["kustomization.yaml", "kustomization.yml", "Kustomization"])
+def test_one_commit_changes_the_images_bytes(ends: str, name: str, gitops: Path, work: Path) -> None:
+    before = repositories.show(gitops, "main", DEV).replace("\n", ends)
+    path = f"{OVERLAYS}/dev/{name}"
+    head = repositories.commit(gitops, "main", {DEV: None, path: before}, "start")
+    result = write(gitops, work, tag="v1.0.0-0123456", sha="0123456", actor="Nguyễn Ánh", workflow_run_id="77")
+    assert repositories.show(gitops, "main", path) == before.replace("newTag: latest", "newTag: v1.0.0-0123456")
+    assert repositories.git(gitops, "diff-tree", "-r", "--name-only", head, "main").decode() == f"{path}\n"
+    newest, parent = repositories.log(gitops)[:2]
+    assert newest == {
+        "sha": result.commit,
+        "author": BOT,
+        "committer": BOT,
+        "subject": "chore(dev): update flowise images to v1.0.0-0123456",
+        "body": "Triggered by: Nguyễn Ánh\nSource SHA: 0123456\nTag: v1.0.0-0123456",
+    }
+    assert (parent["sha"], result.changed, result.overlay_path) == (head, True, f"{OVERLAYS}/dev")
+    latest = ImageRef("flowise-ui", f"{REGISTRY}/flowise-ui", "latest")
+    assert (result.changes[1].old, result.changes[1].new.tag) == (latest, "v1.0.0-0123456")
+    assert sorted(line for line in result.diff.splitlines() if line.startswith("-  "))[0].startswith(
+        "-  newTag: latest"
+    )
+
+
+def test_digests_take_the_place_of_tags_and_both_images_move_together(gitops: Path, work: Path) -> None:
+    other = "sha256:" + "b1" * 32
+    write(gitops, work, server_digest=DIGEST, ui_digest=other)
+    first, second = repositories.show(gitops, "main", DEV).split("- name: flowise-ui")
+    assert (DIGEST in first, other in second, "newTag" in first + second) == (True, True, False)
+    assert len(commits(gitops)) == 4
+
+
+def test_the_same_update_twice_is_one_commit_and_one_push(hub: GitHub, gitops: Path, work: Path) -> None:
+    first = write(remote(hub), work, server_digest=DIGEST, ui_digest=DIGEST)
+    asked = len(hub.requests)
+    again = write(remote(hub), work, server_digest=DIGEST, ui_digest=DIGEST)
+    assert (again.changed, again.commit, again.changes, again.diff) == (False, first.commit, (), "")
+    assert len(commits(gitops)) == 4
+    assert not [each for each in hub.requests[asked:] if "receive-pack" in each.path]
+
+
+@pytest.mark.parametrize("overlays", [f"/{OVERLAYS}/", f"./{OVERLAYS}//"])
+def test_the_overlays_folder_may_be_written_loosely(overlays: str, gitops: Path, work: Path) -> None:
+    where = writer.GitOps(git.Remote(str(gitops)), "main", overlays, work)
+    assert writer.write(where, ImageUpdate(environment="dev", tag="v1"), REGISTRY, quiet).changed
+
+
+def test_overlays_may_stand_in_the_root(tmp_path: Path, work: Path) -> None:
+    bare = repositories.init(tmp_path / "flat.git")
+    repositories.commit(bare, "main", {"dev/kustomization.yaml": "images: []\n"}, "start")
+    repository = writer.GitOps(git.Remote(str(bare)), "main", ".", work)
+    result = writer.write(repository, ImageUpdate(environment="dev", tag="v1"), "r.example.com", quiet)
+    assert result.overlay_path == "dev"
+    assert repositories.show(bare, "main", "dev/kustomization.yaml").count("newTag: v1\n") == 2
+    with pytest.raises(NotFound, match="Overlays there: dev"):
+        writer.write(repository, ImageUpdate(environment="staging", tag="v1"), "r.example.com", quiet)
+
+
+def test_two_kustomizations_are_refused(gitops: Path, work: Path) -> None:
+    head = repositories.commit(gitops, "main", {f"{OVERLAYS}/dev/Kustomization": "images: []\n"}, "second")
+    with pytest.raises(InvalidInput, match=r"has kustomization\.yaml and Kustomization"):
+        write(gitops, work)
+    assert repositories.head(gitops) == head
+
+
+def test_a_link_is_not_followed(gitops: Path, work: Path) -> None:
+    stream = b"commit refs/heads/main\ncommitter A <a@b> 1767300000 +0000\ndata 1\nm\nfrom refs/heads/main^0\n"
+    stream += f"M 120000 inline {DEV}\n".encode() + b"data 30\n../staging/kustomization.yaml \n"
+    repositories.git(gitops, "fast-import", "--quiet", stdin=stream)
+    with pytest.raises(InvalidInput, match="is not a plain file"):
+        write(gitops, work)
+
+
+def test_bytes_that_are_no_text_are_refused(gitops: Path, work: Path) -> None:
+    repositories.commit(gitops, "main", {DEV: b"images: []\n# caf\xe9\n"}, "latin-1")
+    with pytest.raises(InvalidInput, match=f"{DEV} is not UTF-8"):
+        write(gitops, work)
+
+
+def test_a_missing_overlay_names_those_there_are(gitops: Path, work: Path) -> None:
+    repositories.commit(gitops, "main", {f"{OVERLAYS}/production/kustomization.yaml": None}, "no production")
+    with pytest.raises(NotFound, match=r"no .*/production/kustomization\.yaml on branch main") as caught:
+        write(gitops, work, environment="production")
+    assert "Overlays there: dev, staging." in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["empty", "other branch", "nothing"])
+def test_no_branch_is_not_found(kind: str, tmp_path: Path, work: Path) -> None:
+    bare = tmp_path / "bare.git"
+    if kind != "nothing":
+        repositories.init(bare)
+    if kind == "other branch":
+        repositories.commit(bare, "master", {"a": "b"}, "start")
+    with pytest.raises(NotFound, match=r"bare\.git"):
+        write(bare, work)
+
+
+def update_elsewhere(url: str, token: str | None, environment: str, tag: str, work: Path) -> str:
+    """Runs in another process."""
+    where = git.Remote(url, SecretStr(token) if token else None)
+    return write(where, work, tag, environment=environment).commit
+
+
+@pytest.mark.parametrize("way", ["path", "http"])
+def test_writers_at_once_all_land_exactly_once(way: str, hub: GitHub, gitops: Path, work: Path) -> None:
+    wanted = [
+        (environment, f"{environment}-{number}")
+        for number in (1, 2)
+        for environment in ("dev", "staging", "production")
+    ]
+    url, token = (str(gitops), None) if way == "path" else (hub.clone_url(NAME), TOKEN)
+    with ProcessPoolExecutor(len(wanted), multiprocessing.get_context("spawn")) as pool:
+        made = list(pool.map(update_elsewhere, *zip(*[(url, token, *each, work) for each in wanted], strict=True)))
+    history = repositories.log(gitops)[:-3]
+    assert sorted(each["subject"] for each in history) == sorted(
+        f"chore({environment}): update flowise images to {tag}" for environment, tag in wanted
+    )
+    assert {each["sha"] for each in history} == set(made)
+    assert repositories.git(gitops, "rev-list", "--min-parents=2", "main") == b""
+    for environment in ("dev", "staging", "production"):
+        last = next(each["subject"] for each in history if f"({environment})" in each["subject"]).rpartition(" ")[2]
+        text = repositories.show(gitops, "main", f"{OVERLAYS}/{environment}/kustomization.yaml")
+        assert text.count(last) == 2
+
+
+def before_first_push(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Let somebody be faster, once."""
+    push, pushes = Branch.push, []
+
+    def late(self: Branch, commit: str) -> None:
+        pushes.append(commit)
+        if len(pushes) == 1:
+            act()
+        push(self, commit)
+
+    monkeypatch.setattr(Branch, "push", late)
+
+
+def test_a_lost_race_is_run_again_on_the_new_head(gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = repositories.show(gitops, "main", DEV)
+    theirs = start.replace("count: 1", "count: 5").replace("# Dev is", "# Dev was")
+    rivals, said = [], []
+    before_first_push(
+        monkeypatch, lambda: rivals.append(repositories.commit(gitops, "main", {DEV: theirs, "new": "n"}, "rival"))
+    )
+    result = write(gitops, work, log=said.append)
+    assert repositories.show(gitops, "main", DEV) == theirs.replace("newTag: latest", "newTag: v1")
+    assert repositories.show(gitops, "main", "new") == "n"
+    assert [each["sha"] for each in repositories.log(gitops)[:2]] == [result.commit, *rivals]
+    assert any("Another writer" in line for line in said)
+
+
+def test_a_race_lost_to_the_same_update_is_done(gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = repositories.show(gitops, "main", DEV).replace("newTag: latest", "newTag: v1")
+    before_first_push(monkeypatch, lambda: repositories.commit(gitops, "main", {DEV: done}, "rival"))
+    result = write(gitops, work)
+    assert (result.changed, result.commit) == (False, repositories.head(gitops))
+    assert commits(gitops)[0] == "rival"
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("http", "Frozen until Monday."),
+        ("path", "Frozen until Monday."),
+        ("path", "Fetch first; cannot lock ref"),
+        ("path", "permission denied"),
+    ],
+)
+def test_a_hook_that_declines_is_final_and_quoted(way: str, words: str, hub: GitHub, gitops: Path, work: Path) -> None:
+    hook(gitops, "pre-receive", f"echo asked >> {gitops}/asked; echo '{words} {TOKEN}' >&2; exit 1")
+    head = repositories.head(gitops)
+    where = git.Remote(str(gitops), SecretStr(TOKEN)) if way == "path" else remote(hub)
+    with pytest.raises(PushRefused) as caught:
+        write(where, work)
+    assert words in caught.value.message
+    assert TOKEN not in "".join(traceback.format_exception(caught.value)) + repr(caught.value.__context__)
+    assert TOKEN.encode() not in pickle.dumps(caught.value)
+    assert (gitops / "asked").read_text() == "asked\n"
+    assert repositories.head(gitops) == head
+
+
+def test_a_token_that_may_only_read_is_refused_at_once(hub: GitHub, gitops: Path, work: Path) -> None:
+    with pytest.raises(AccessDenied, match="403"):
+        write(remote(hub, hub.read_token), work)
+    assert [each.status for each in hub.requests if each.status == 403] == [403]
+    assert len(commits(gitops)) == 3
+
+
+def test_a_lock_on_the_server_is_waited_for(gitops: Path, work: Path) -> None:
+    lock = gitops / "refs/heads/main.lock"
+    lock.touch()
+    threading.Timer(0.5, lock.unlink).start()
+    assert write(gitops, work).commit == repositories.head(gitops)
+    assert not lock.exists()
+
+
+def test_a_lock_that_stays_is_named_in_the_end(gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.core.gitops.PATIENCE", 0.5)
+    (gitops / "refs/heads/main.lock").touch()
+    with pytest.raises(LostRace, match=r"main\.lock': File exists"):
+        write(gitops, work)
+    assert len(commits(gitops)) == 3
+
+
+CRASH = """
+import os, sys
+from pathlib import Path
+from tasks.core import git
+from tasks.core.branch import Branch
+from tests.core.test_gitops import write
+
+boundary, bare, work = sys.argv[1:]
+owner, name = (git, "init") if boundary == "init" else (Branch, boundary.split()[-1])
+real = getattr(owner, name)
+
+def killed(*arguments):
+    if boundary.startswith("after"):
+        real(*arguments)
+    os.kill(os.getpid(), 9)
+
+setattr(owner, name, killed)
+write(Path(bare), Path(work))
+"""
+
+
+@pytest.mark.parametrize(
+    "boundary", ["init", "before fetch", "after fetch", "after read", "after commit", "before push", "after push"]
+)
+def test_killed_anywhere_and_run_again_it_is_one_commit(
+    boundary: str, gitops: Path, tmp_path: Path, work: Path
+) -> None:
+    command = [sys.executable, "-c", CRASH, boundary, str(gitops), str(tmp_path)]
+    died = subprocess.run(command, env=os.environ | {"PYTHONPATH": os.curdir}, check=False)
+    assert died.returncode == -9
+    assert len(commits(gitops)) == (4 if boundary == "after push" else 3)
+    start = repositories.show(gitops, "main~1" if boundary == "after push" else "main", DEV)
+    result = write(gitops, work)
+    assert result.changed is (boundary != "after push")
+    assert len(commits(gitops)) == 4
+    assert result.commit == repositories.head(gitops)
+    assert repositories.show(gitops, "main", DEV) == start.replace("newTag: latest", "newTag: v1")
+    assert not list(gitops.rglob("*.lock"))
+
+
+class Watch(threading.Thread):
+    """Reads the command line of every process on this machine, over and over."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.seen, self.done = set[bytes](), threading.Event()
+
+    def run(self) -> None:
+        while not self.done.is_set():
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    self.seen.add(path.read_bytes())
+                except OSError:
+                    continue
+
+    def __enter__(self) -> "Watch":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.join()
+
+
+def test_a_token_is_nowhere_to_be_found(
+    hub: GitHub, gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    forms = [TOKEN.encode(), base64.b64encode(f"x-access-token:{TOKEN}".encode()).rstrip(b"=")]
+    said, files, push = [], {}, Branch.push
+
+    def push_and_look(self: Branch, commit: str) -> None:
+        push(self, commit)
+        files.update({path: path.read_bytes() for path in work.rglob("*") if path.is_file()})
+
+    monkeypatch.setattr(Branch, "push", push_and_look)
+    hook(gitops, "pre-receive", "sleep 0.3")
+    where = remote(hub)
+    with Watch() as watch:
+        result = write(where, work, log=said.append)
+        subprocess.run(["sleep", "0.2", "argument-to-be-seen"], check=False, stderr=subprocess.DEVNULL)
+    assert result.commit == repositories.head(gitops)
+    assert [path for path in files if path.name == "config"], "there was something to look at"
+    assert any(b"remote-http" in line and NAME.encode() in line for line in watch.seen)
+    assert any(b"\0push\0" in line for line in watch.seen)
+    everything = [*watch.seen, *files.values(), *map(bytes, files), "".join(said).encode(), repr(where).encode()]
+    everything += [result.model_dump_json().encode(), str(where).encode(), "".join(capfd.readouterr()).encode()]
+    everything += [repositories.git(gitops, "log", "-p", "-1")]
+    assert not [text for text in everything for form in forms if form in text]
+
+
+def test_the_patience_is_minded(gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.core.gitops.PATIENCE", 1.0)
+    pushes = []
+
+    def lost(self: Branch, commit: str) -> None:
+        pushes.append(commit)
+        raise LostRace("Lost.")
+
+    monkeypatch.setattr(Branch, "push", lost)
+    started = time.monotonic()
+    with pytest.raises(LostRace, match="Lost"):
+        write(gitops, work)
+    assert len(pushes) > 1
+    assert 1.0 <= time.monotonic() - started < 10
