@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.sandbox.engine import engine
-from tests.sandbox.processes import SandboxError
+from tests.sandbox.optional import optional
 from tests.sandbox.registry import Registry, registry
 from tests.sandbox.repositories import gitops_repository, source_repository
 
-KEPT = ("PATH", "TMPDIR", "LANG", "CI", "DOCKER_HOST", "PYTEST_CURRENT_TEST", "PYTEST_VERSION", "VIRTUAL_ENV", "SCREENSHOTS", "README")
+KEPT = ("PATH", "TMPDIR", "LANG", "CI", "DOCKER_HOST", "VIRTUAL_ENV", "SCREENSHOTS", "README")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,7 +23,8 @@ def _only_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     """No home, no settings and no network but loopback: a test that forgets to stay here fails."""
     before = dict(os.environ)
     for name in set(os.environ) - set(KEPT):
-        del os.environ[name]
+        if not name.startswith("PYTEST_"):
+            del os.environ[name]
     home = tmp_path_factory.mktemp("home")
     os.environ.update(HOME=str(home), DOCKER_CONFIG=str(home / "docker"), AWS_EC2_METADATA_DISABLED="true")
     connect = socket.socket.connect
@@ -40,21 +41,10 @@ def _only_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     os.environ.update(before)
 
 
-def _part(start: object) -> Iterator[object]:
-    """A real part. Without it a developer's test is skipped, with the reason; in CI that is a failure."""
-    try:
-        with start as part:
-            yield part
-    except SandboxError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-
-
 @pytest.fixture(scope="session")
 def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Docker Engine, named in DOCKER_HOST."""
-    for url in _part(engine(tmp_path_factory.mktemp("engine"))):
+    with optional(engine(tmp_path_factory.mktemp("engine"))) as url:
         os.environ["DOCKER_HOST"] = url
         yield url
 
@@ -62,7 +52,8 @@ def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A registry without passwords."""
-    yield from _part(registry(tmp_path_factory.mktemp("registry")))
+    with optional(registry(tmp_path_factory.mktemp("registry"))) as running:
+        yield running
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,7 +41,7 @@ set -e
 git clone -q --depth 1 "$URL" "$DIR"
 cd "$DIR"
 sed -i -E "s/(newTag|digest): .*/newTag: $TAG/" "$FILE"
-git -c user.name=script -c user.email=script@example.com commit -q -m "chore(dev): update flowise images to $TAG" "$FILE"
+git -c user.name=s -c user.email=s@example.com commit -q -m "chore(dev): update flowise images to $TAG" "$FILE"
 git push -q origin HEAD:main
 """
 REGISTRY = "registry.example.com"
@@ -107,14 +107,10 @@ def sizes(folder: Path, console: Console) -> None:
         figures: dict[tuple[str, str], tuple[list[float], list[int]]] = {}
         for turn in range(ROUNDS + 1):
             for name in names:
-                ways: dict[str, Callable[[], None]] = {
-                    "update": lambda name=name: update(where[name], f"u{turn}"),
-                    "script": lambda name=name: script(urls[name], f"{name[-5:]}{turn}", folder),
-                }
-                for way, run in ways.items():
-                    took, fetched = figures.setdefault((way, name), ([], []))
-                    with measured(hub, took, fetched):
-                        run()
+                with measured(hub, *figures.setdefault(("update", name), ([], []))):
+                    update(where[name], f"u{turn}")
+                with measured(hub, *figures.setdefault(("script", name), ([], []))):
+                    script(urls[name], f"{name[-5:]}{turn}", folder)
     table = Table("", "100 commits, 100 files", "20,000 commits, 20,000 files", "ratio", title="One update over HTTP")
     for way in ("update", "script"):
         for index, unit in ((0, "ms"), (1, "KB fetched")):

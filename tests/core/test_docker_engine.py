@@ -110,7 +110,7 @@ def test_a_dockerfile_that_cannot_be_built(build: Builder, dockerfile: str, says
         build(dockerfile)
 
 
-@pytest.mark.parametrize("base", ["registry.invalid/node:20", f"127.0.0.1:{free_port()}/node:20"])
+@pytest.mark.parametrize("base", ["registry.invalid/node:20", "127.0.0.1:1/node:20"])
 def test_a_base_image_out_of_reach(build: Builder, base: str) -> None:
     with pytest.raises(Unavailable, match="app"):
         build(f"FROM {base}\n")
@@ -123,7 +123,7 @@ def test_a_platform_the_engine_does_not_know() -> None:
         docker_engine.build(engine, image, context("FROM scratch\n"), {}, timeout=30, log=lambda _: None)
 
 
-@pytest.mark.parametrize("host", [f"tcp://127.0.0.1:{free_port()}", "unix:///nonexistent/docker.sock"])
+@pytest.mark.parametrize("host", ["tcp://127.0.0.1:1", "unix:///nonexistent/docker.sock"])
 def test_no_engine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
     with pytest.raises(Unavailable) as failure, docker_engine.engine(5):
