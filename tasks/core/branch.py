@@ -46,7 +46,8 @@ class Branch:
     def __init__(self, where: git.Remote, name: str, scratch: Path) -> None:
         git.check_ref(name)
         self.where, self.name, self.head = where, name, ""
-        self._scratch, self._here = scratch, set[str]()
+        self._scratch, self._here, self._root = scratch, set[str](), ""
+        self._trees: dict[str, dict[str, Entry]] = {}
         git.init(scratch, where)
 
     def fetch(self) -> str:
@@ -57,7 +58,8 @@ class Branch:
             AccessDenied, Unavailable: as the git server answers.
         """
         self._fetch(f"refs/heads/{self.name}", DEPTH)
-        self.head = self._git("rev-parse", "FETCH_HEAD").strip()
+        # Not rev-parse FETCH_HEAD^{tree}: that would have the whole tree fetched.
+        self.head, self._root = self._git("log", "-1", "--format=%H %T", "FETCH_HEAD").split()
         present = self._git("cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objectname)")
         self._here = set(present.split())
         return self.head
@@ -112,8 +114,7 @@ class Branch:
 
     def _levels(self, path: str) -> list[dict[str, Entry]]:
         """The entries of the root and of each folder on the way to ``path``, as far as there are any."""
-        tree = self._git("cat-file", "commit", self.head).split("\n", 1)[0].removeprefix("tree ")
-        levels = [self._entries(tree)]
+        levels = [self._entries(self._root)]
         for name in _names(path):
             entry = levels[-1].get(name)
             if entry is None or entry.kind != "tree":
@@ -122,9 +123,11 @@ class Branch:
         return levels
 
     def _entries(self, tree: str) -> dict[str, Entry]:
-        self._need(tree)
-        rows = (row.partition("\t") for row in self._git("ls-tree", "-z", tree).split("\0") if row)
-        return {name: Entry._make([*about.split(), name]) for about, _, name in rows}
+        if tree not in self._trees:
+            self._need(tree)
+            rows = (row.partition("\t") for row in self._git("ls-tree", "-z", tree).split("\0") if row)
+            self._trees[tree] = {name: Entry._make([*about.split(), name]) for about, _, name in rows}
+        return self._trees[tree]
 
     def _write_tree(self, entries: dict[str, Entry]) -> str:
         rows = (f"{each.mode} {each.kind} {each.object}\t{each.name}\0" for each in entries.values())

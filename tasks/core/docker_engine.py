@@ -11,7 +11,7 @@ from typing import Any
 import docker
 import requests
 import urllib3
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, StreamParseError
 from docker.types import CancellableStream
 from docker.utils import kwargs_from_env
 from docker.utils.json_stream import json_stream
@@ -52,7 +52,7 @@ def engine(timeout: int) -> Iterator[docker.APIClient]:
         ) from None
     try:
         yield client
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, StreamParseError) as error:
         raise Unavailable(f"The Docker Engine stopped answering: {error}.", "Was it restarted?") from None
     finally:
         client.close()

@@ -1,10 +1,11 @@
 """Git, as verbs over repositories that nobody has checked out.
 
 Git runs in a clean environment: no configuration of the user's or the machine's, no hooks, no prompts,
-English messages, bounded time. A token travels in the child's environment, where git's own credential
-matching hands it to the one host it is for; it is never in an argument, a URL or a file.
+English messages, bounded time. A token travels in the child's environment, as configuration that git's own
+URL matching keeps to the one host it is for; it is never in an argument, a URL or a file.
 """
 
+import base64
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -19,11 +20,6 @@ from pydantic.dataclasses import dataclass
 from tasks.core import process
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, LostRace, NotFound, PushRefused, Unavailable
 from tasks.core.process import CommandFailed
-
-TOKEN_VARIABLE = "DELIVERY_GIT_TOKEN"  # noqa: S105 - the name of a variable, not a secret
-
-HELPER = f'!f() {{ test "$1" = get && printf "username=x-access-token\\npassword=%s\\n" "${TOKEN_VARIABLE}"; }}; f'
-"""A credential helper, as gitcredentials(7) describes it: git's shell snippet reads the token's variable."""
 
 FULL_SHA = re.compile(r"[0-9a-f]{40}")
 SHORT_SHA = re.compile(r"[0-9a-f]{7,39}")
@@ -88,7 +84,7 @@ def run(where: Remote, *args: str, directory: Path | None = None, stdin: bytes =
 def run_bytes(where: Remote, *args: str, directory: Path | None = None, stdin: bytes = b"") -> bytes:
     """As :func:`run`, for output that is not text."""
     command = ["git", *(["-C", str(directory)] if directory else []), *args]
-    secrets = [where.token.get_secret_value()] if where.token else []
+    secrets = [where.token.get_secret_value(), _basic(where.token)] if where.token else []
     try:
         return process.run(command, env=environment(where), timeout=where.timeout, stdin=stdin, secrets=secrets)
     except CommandFailed as error:
@@ -108,6 +104,7 @@ def environment(where: Remote) -> dict[str, str]:
         "http.lowSpeedTime": "30",
     }
     extra = {
+        "HOME": "/dev/null",  # unset, libcurl would look up the user's home for a .netrc
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
@@ -116,10 +113,16 @@ def environment(where: Remote) -> dict[str, str]:
         "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=20"),
     }
     if where.token and where.url.startswith(("http://", "https://")):
+        # With the first request already: git by itself would ask without, and be refused, each time.
         address = urlsplit(where.url)
-        settings[f"credential.{address.scheme}://{address.netloc}.helper"] = HELPER
-        extra[TOKEN_VARIABLE] = where.token.get_secret_value()
+        settings[f"http.{address.scheme}://{address.netloc}/.extraHeader"] = (
+            f"Authorization: Basic {_basic(where.token)}"
+        )
     return process.clean_environment({**extra, **_as_environment(settings)})
+
+
+def _basic(token: SecretStr) -> str:
+    return base64.b64encode(f"x-access-token:{token.get_secret_value()}".encode()).decode()
 
 
 def _as_environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -100,7 +100,7 @@ class ImageUpdate(Value):
             return cls.model_validate(fields)
         except ValidationError as error:
             # Without the values: they may be secrets, or huge.
-            said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            said = "; ".join(f"{'.'.join(map(str, each['loc'])):.80}: {each['msg']}" for each in error.errors())
             raise InvalidInput(
                 f"The image update is not valid: {said}.",
                 "Nothing was changed. Send the seven keys of the flowise-image-updated payload.",

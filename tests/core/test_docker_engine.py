@@ -132,37 +132,58 @@ def test_no_engine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
 
 
 ACCEPTED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+GOES_AWAY = {
+    "no answer": b"",
+    "no records": ACCEPTED,
+    "half a chunk": ACCEPTED + b'ff\r\n{"stream":',
+    "half a record": ACCEPTED + b'a\r\n{"stream":\r\n0\r\n\r\n',
+    "no result": ACCEPTED + b"0\r\n\r\n",
+}
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [b"", ACCEPTED, ACCEPTED + b'ff\r\n{"stream":', ACCEPTED + b"0\r\n\r\n"],
-    ids=["no answer", "no records", "half a record", "no result"],
-)
-def test_an_engine_that_goes_away(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+@pytest.mark.parametrize("answer", GOES_AWAY.values(), ids=GOES_AWAY)
+def test_an_engine_that_goes_away_while_it_builds(dying: Callable[[bytes], None], answer: bytes) -> None:
+    dying(answer)
+    with pytest.raises(Unavailable) as failure, docker_engine.engine(5) as engine:
+        docker_engine.build(engine, IMAGE, iter([b"context\n"]), {}, timeout=5, log=lambda _: None)
+    assert "restarted" in failure.value.hint
+
+
+@pytest.mark.parametrize("answer", GOES_AWAY.values(), ids=GOES_AWAY)
+def test_an_engine_that_goes_away_while_it_pushes(dying: Callable[[bytes], None], answer: bytes) -> None:
+    dying(answer)
+    with pytest.raises(Unavailable):
+        push("sha256:1", "registry/app", "v1", {"username": USER, "password": PASSWORD})
+
+
+@pytest.fixture
+def dying(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes], None]]:
+    """An engine that ends while it answers a build or a push; is called with what it still says."""
+    last_words: list[bytes] = []
+
     class Dying(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = b'{"ApiVersion": "1.41"}'
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
         def do_POST(self) -> None:
-            while self.rfile.readline() not in (b"0\r\n", b""):  # the context's last chunk
-                pass
-            self.rfile.readline()
-            self.wfile.write(answer)
+            if "/tag?" in self.path:
+                self.wfile.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+                return
+            if "chunked" in self.headers.get("Transfer-Encoding", ""):
+                while self.rfile.readline() not in (b"0\r\n", b""):  # the context's last chunk
+                    pass
+                self.rfile.readline()
+            self.wfile.write(last_words[0])
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Dying) as dying:
-        threading.Thread(target=dying.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{dying.server_port}")
-        try:
-            with pytest.raises(Unavailable) as failure, docker_engine.engine(5) as engine:
-                docker_engine.build(engine, IMAGE, iter([b"context\n"]), {}, timeout=5, log=lambda _: None)
-        finally:
-            dying.shutdown()
-    assert "restarted" in failure.value.hint
+    with ThreadingHTTPServer(("127.0.0.1", 0), Dying) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+        yield last_words.append
+        server.shutdown()
 
 
 @pytest.mark.parametrize("meanwhile", ["", "echo still here;"], ids=["silent", "talking"])
@@ -226,7 +247,10 @@ def test_the_digest_is_the_registrys(
     assert digest == there.digest("team/app", "v1")
     assert there.config("team/app", "v1")["architecture"] == "amd64"
     assert lines[-1] == f"Pushed {there.host}/team/app:v1 as {digest}"
-    assert digest == push(built, f"{there.host}/team/app", "v2", auth)
+    lines.clear()
+    assert digest == push(built, f"{there.host}/team/app", "v2", auth, lines.append)
+    assert any(line.endswith(": Layer already exists") for line in lines)
+    assert not any(line.endswith(": Pushed") for line in lines)
 
 
 @pytest.mark.parametrize("auth", [{"username": USER, "password": "wrong-password"}, None])

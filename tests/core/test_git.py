@@ -250,4 +250,4 @@ def test_the_environments_ssh_command_is_used(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_repository_at_a_path_needs_no_token(source: Path) -> None:
-    assert git.TOKEN_VARIABLE not in git.environment(git.Remote(str(source), SecretStr("t")))
+    assert "Authorization" not in str(git.environment(git.Remote(str(source), SecretStr("t"))))

@@ -3,6 +3,7 @@
 import base64
 import json
 import socket
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -322,6 +323,29 @@ def test_plain_http_is_for_this_machine_alone(host: str, here: bool) -> None:
     assert on_loopback(host) is here
     with asking(host) as registry:
         assert registry._http.base_url.scheme == ("http" if here else "https")
+
+
+def test_the_environments_proxy_is_for_other_machines(
+    images: sandbox.Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        threading.Thread(target=refuse_one, args=(proxy, asked), daemon=True).start()
+        with asking(images.host) as registry:
+            registry.check("app")
+        assert asked == []
+        with asking("192.0.2.1:5000") as registry, pytest.raises(Unavailable):
+            registry.check("app")
+    assert asked[0].startswith(b"CONNECT 192.0.2.1:5000 ")
+
+
+def refuse_one(proxy: socket.socket, asked: list[bytes]) -> None:
+    connection, _ = proxy.accept()
+    with connection:
+        asked.append(connection.recv(1 << 12))
+        connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
 
 
 def test_ecr_by_its_name() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core import docker_engine, git
-from tasks.core.errors import NotFound
+from tasks.core.errors import NotFound, Unavailable
 from tasks.core.models import SERVER, ImageSpec
 from tasks.core.source import Source, checkout
 from tests.sandbox import repositories
@@ -191,6 +192,36 @@ def test_a_failed_fetch_is_tried_again(source: Path, tmp_path: Path) -> None:
 def test_a_commit_that_is_not_there(source: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="0123456789" * 4):
         Source(git.Remote(str(source)), "0123456789" * 4, tmp_path / "fetched.git").context(SERVER)
+
+
+def test_a_server_that_hands_out_branches_and_tags_only(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As git servers do in the protocol's first version unless they are told otherwise."""
+    settings = git.environment
+
+    def first_version(where: git.Remote) -> dict[str, str]:
+        env = settings(where)
+        last = int(env["GIT_CONFIG_COUNT"])
+        more = {f"GIT_CONFIG_KEY_{last}": "protocol.version", f"GIT_CONFIG_VALUE_{last}": "0"}
+        return env | more | {"GIT_CONFIG_COUNT": str(last + 1)}
+
+    monkeypatch.setattr(git, "environment", first_version)
+    where, older = git.Remote(str(source)), repositories.git(source, "rev-parse", "main~2").decode().strip()
+    git.init(tmp_path / "refused.git", where)
+    with pytest.raises(NotFound, match="unadvertised object"):
+        git.run(where, "fetch", "--depth=1", "origin", older, directory=tmp_path / "refused.git")
+    streamed = read(Source(where, older, tmp_path / "fetched.git").context(SERVER))
+    assert b"res.send('pong')" in streamed["packages/server/src/index.ts"][1]
+    with pytest.raises(NotFound, match="0123456789" * 4):
+        Source(where, "0123456789" * 4, tmp_path / "other.git").repository()
+
+
+def test_files_that_cannot_be_read_any_more(source: Path, tmp_path: Path) -> None:
+    stream = Source(git.Remote(str(source)), repositories.head(source), tmp_path / "fetched.git").context(SERVER)
+    shutil.rmtree(tmp_path / "fetched.git" / "objects")
+    with pytest.raises(Unavailable, match=repositories.head(source)[:7]):
+        list(stream)
 
 
 def test_leaves_nothing_behind(source: Path, tmp_path: Path) -> None:
