@@ -1,10 +1,15 @@
 """The task ``dispatch``: tells the other repository's flow that there are new images."""
 
+from datetime import UTC, datetime
+from uuid import NAMESPACE_URL, uuid5
+
+import httpx
 from prefect import task
+from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
 
 from tasks.connections import github_token
-from tasks.core.errors import InvalidInput
+from tasks.core.errors import Unavailable
 from tasks.core.models import EVENT, ImageUpdate, Transport
 from tasks.core.settings import load
 from tasks.policy import RETRIES
@@ -20,8 +25,8 @@ def dispatch(update: ImageUpdate, via: Transport) -> None:
     """Send an image update on its way. Inline, the flow itself goes on with it, and there is nothing to send.
 
     Raises:
-        InvalidInput: this way is not set up.
-        AccessDenied, NotFound, Unavailable: as GitHub answers.
+        InvalidInput: there is no token, or GITOPS_REPO is not on GitHub.
+        AccessDenied, NotFound, Unavailable: as GitHub, or Prefect, answers.
     """
     settings, log = load(), get_run_logger().info
     if via == "inline":
@@ -33,4 +38,25 @@ def dispatch(update: ImageUpdate, via: Transport) -> None:
         repository_dispatch(settings.gitops_repo, update, github_token(settings), settings.github_api_url)
         log("%s sent to %s", EVENT, settings.gitops_repo)
     else:
-        raise InvalidInput(f"dispatch via {via} is not there yet.", "Use inline or repository-dispatch.")
+        emit(update)
+        log("%s sent to Prefect's events", EVENT)
+
+
+def emit(update: ImageUpdate) -> None:
+    """Post the Prefect event that prefect.yaml's trigger starts update-flowise-deployment on.
+
+    Posted and answered, rather than left to ``emit_event``, which loses events in silence when the server is away
+    or this process ends too soon. The id is made from the run, so that a retry is the same event.
+    """
+    event = {
+        "id": str(uuid5(NAMESPACE_URL, f"{EVENT}/{update.workflow_run_id}/{update.environment}/{update.tag}")),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": EVENT,
+        "resource": {"prefect.resource.id": f"flowise.image.{update.environment}"},
+        "payload": update.payload(),
+    }
+    with get_client(sync_client=True) as client:
+        try:
+            client.request("POST", "/events", json=[event])
+        except httpx.HTTPError as error:
+            raise Unavailable(f"Prefect did not take the event {EVENT}: {error}", "Is the API up?") from None

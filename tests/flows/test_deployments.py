@@ -1,6 +1,7 @@
 """prefect.yaml as it is: both flows on a process work pool, run by a worker."""
 
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from prefect.client.schemas.objects import State
 from prefect.deployments import run_deployment
 
+from flows import deploy_to_k8s
 from tests.flows.conftest import PROJECT, Installation
 from tests.sandbox.processes import running
-from tests.sandbox.repositories import head
+from tests.sandbox.repositories import head, log, show
 
 
 @pytest.fixture
@@ -46,6 +48,25 @@ def test_both_deployments_run_on_a_process_pool(served: Installation) -> None:
     failed = start("deploy-to-k8s", {"ref": "nowhere"})
     assert failed.is_failed()
     assert "'nowhere' is not a branch, tag or commit" in failed.message
+
+
+def test_the_event_starts_the_second_flow_with_its_parameters(served: Installation) -> None:
+    result = deploy_to_k8s(environment="production", ref="main", dispatch_via="prefect-event")
+    assert result.update is None
+    wanted = {"flow_runs": {"name": {"any_": [f"production {result.tag}"]}}}
+    for _ in range(300):
+        runs = served.ask("flow_runs/filter", wanted)
+        if runs and runs[0]["state"]["type"] not in ("SCHEDULED", "PENDING", "RUNNING"):
+            break
+        time.sleep(0.1)
+    (run,) = runs
+    assert run["state"]["type"] == "COMPLETED", run["state"]
+    newest = log(served.gitops)[0]
+    assert newest["subject"] == f"chore(production): update flowise images to {result.tag}"
+    assert f"Source SHA: {result.sha}" in newest["body"].splitlines()
+    overlay = show(served.gitops, "main", "argocd/apps/flowise/overlays/production/kustomization.yaml")
+    assert result.server.digest in overlay
+    assert result.ui.digest in overlay
 
 
 def test_the_form_knows_its_values(served: Installation) -> None:
