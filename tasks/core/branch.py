@@ -5,6 +5,7 @@ cost does not grow with the repository (partial clone, git-rev-list(1) ``--filte
 that knows no filters the whole commit comes at once and nothing more is asked for.
 """
 
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,9 @@ from tasks.core.errors import InvalidInput, NotFound
 
 BOT = "github-actions[bot]"
 BOT_EMAIL = "github-actions[bot]@users.noreply.github.com"
+
+MADE = "refs/heads/made"
+"""Where a new commit waits for its push."""
 
 DEPTH = 50
 """Commits fetched at once, without their files: among them is, as a rule, each environment's last deployment."""
@@ -86,15 +90,23 @@ class Branch:
         return levels[-1] if len(levels) == len(_names(path)) + 1 else {}
 
     def commit(self, path: str, content: bytes, message: str) -> str:
-        """Make a commit on top of the head in which one existing file is different, and return its sha."""
+        """Make a commit on top of the head in which one existing file is different, and return its sha.
+
+        By git-fast-import(1), which needs the folders on the way to the file and nothing else of the commit.
+        """
         *folders, name = _names(path)
-        levels = self._levels("/".join(folders))
-        written = git.run(self.where, "hash-object", "-w", "--stdin", directory=self._scratch, stdin=content).strip()
-        for entries, part in zip(reversed(levels), reversed([*folders, name]), strict=True):
-            old = entries[part]
-            written = self._write_tree({**entries, part: Entry(old.mode, old.kind, written, part)})
-        author = ("-c", f"user.name={BOT}", "-c", f"user.email={BOT_EMAIL}")
-        return self._git(*author, "commit-tree", written, "-p", self.head, stdin=message.encode()).strip()
+        mode, text = self.folder("/".join(folders))[name].mode, message.encode()
+        quoted = "/".join([*folders, name]).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        stream = b"".join(
+            (
+                f"commit {MADE}\ncommitter {BOT} <{BOT_EMAIL}> {int(time.time())} +0000\n".encode(),
+                b"data %d\n%b\nfrom %b\n" % (len(text), text, self.head.encode()),
+                f'M {mode} inline "{quoted}"\n'.encode(errors="surrogateescape"),
+                b"data %d\n%b\n" % (len(content), content),
+            )
+        )
+        self._git("fast-import", "--quiet", "--force", stdin=stream)
+        return self._git("rev-parse", MADE).strip()
 
     def messages(self, depth: int) -> list[str]:
         """The messages of the newest commits, newest first; commits alone are fetched for it."""
@@ -128,13 +140,6 @@ class Branch:
             rows = (row.partition("\t") for row in self._git("ls-tree", "-z", tree).split("\0") if row)
             self._trees[tree] = {name: Entry._make([*about.split(), name]) for about, _, name in rows}
         return self._trees[tree]
-
-    def _write_tree(self, entries: dict[str, Entry]) -> str:
-        rows = (f"{each.mode} {each.kind} {each.object}\t{each.name}\0" for each in entries.values())
-        stdin = "".join(rows).encode(errors="surrogateescape")
-        tree = self._git("mktree", "-z", "--missing", stdin=stdin).strip()
-        self._here.add(tree)
-        return tree
 
     def _need(self, name: str) -> None:
         if name not in self._here:
