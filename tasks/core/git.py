@@ -18,7 +18,8 @@ from pydantic import SecretStr
 from pydantic.dataclasses import dataclass
 
 from tasks.core import process
-from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, LostRace, NotFound, PushRefused, Unavailable
+from tasks.core.errors import InvalidInput, NotFound
+from tasks.core.git_errors import explain
 from tasks.core.process import CommandFailed
 
 FULL_SHA = re.compile(r"[0-9a-f]{40}")
@@ -88,7 +89,7 @@ def run_bytes(where: Remote, *args: str, directory: Path | None = None, stdin: b
     try:
         return process.run(command, env=environment(where), timeout=where.timeout, stdin=stdin, secrets=secrets)
     except CommandFailed as error:
-        raise explain(error, where) from None
+        raise explain(error, where.url) from None
     except FileNotFoundError:
         raise InvalidInput("git is not installed.", "Install it, for example with apt-get install git.") from None
 
@@ -130,64 +131,6 @@ def _as_environment(settings: Mapping[str, str]) -> dict[str, str]:
     for number, (key, value) in enumerate(settings.items()):
         numbered |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     return numbered
-
-
-REFUSED = (
-    PushRefused,
-    "{url} refused the push: {said}",
-    "Allow the token's owner to push to this branch, or look at what the server's hook says.",
-)
-DENIED = (
-    AccessDenied,
-    "{url} refused these credentials: {said}",
-    "Check GITOPS_TOKEN or the GitHubCredentials block: set, not expired, allowed to use this repository?",
-)
-LOST = (LostRace, "Another writer pushed to {url} first.", "Run again. Git said: {said}")
-MISSING = (
-    NotFound,
-    "{url} does not have what was asked for: {said}",
-    "Check the repository's name and the branch. GitHub says 'not found' of private repositories, too, "
-    "when the token may not read them.",
-)
-UNUSABLE = (InvalidInput, "{url} is not what git may fetch from: {said}", "Use owner/name, a git URL or a path.")
-
-MEANINGS: dict[str, tuple[type[DeliveryError], str, str]] = {
-    "hook declined": REFUSED,  # first, because a hook's own words may be any of the others
-    "authentication failed": DENIED,
-    "could not read username": DENIED,
-    "could not read password": DENIED,
-    "permission denied": DENIED,
-    "returned error: 401": DENIED,
-    "returned error: 403": DENIED,
-    "host key verification failed": DENIED,
-    "dubious ownership": DENIED,
-    "non-fast-forward": LOST,
-    "fetch first": LOST,
-    "cannot lock ref": LOST,
-    "incorrect old value provided": LOST,
-    "remote rejected": REFUSED,
-    "does not appear to be a git repository": MISSING,
-    "returned error: 404": MISSING,
-    "couldn't find remote ref": MISSING,
-    "not our ref": MISSING,
-    "does not exist": MISSING,
-    "no such file or directory": MISSING,
-    "unadvertised object": MISSING,
-    "not found": MISSING,
-    "fatal: transport '": UNUSABLE,
-    "unable to find remote helper": UNUSABLE,
-}
-"""What git's words mean: the first that occur decide."""
-
-
-def explain(error: CommandFailed, where: Remote) -> DeliveryError:
-    """Git's failure as one of ours. What isn't recognised as final counts as a matter of the network."""
-    said = error.stderr.lower()
-    for words, (kind, message, hint) in MEANINGS.items():
-        if words in said:
-            last = error.stderr.strip()[-2000:]
-            return kind(message.format(url=where.url, said=last), hint.format(said=last))
-    return Unavailable(f"git could not talk to {where.url}: {error}")
 
 
 def resolve(where: Remote, ref: str, scratch: Path) -> str:
