@@ -24,7 +24,6 @@ else
     socket=${DOCKER_HOST:-unix:///var/run/docker.sock}
     case $socket in unix://*) engine="test -w ${socket#unix://}" ;; *) engine=true ;; esac
     need "$engine || command -v dockerd" docker.io
-    need "$engine || command -v iptables" iptables
     need "$engine || command -v ip" iproute2
     [ "${1:-}" != chromium ] || need 'command -v chromium || command -v google-chrome' chromium
 fi
