@@ -1,10 +1,12 @@
 """The flow ``deploy-to-k8s``, which mirrors the workflow of that name in the Flowise repository."""
 
 import getpass
+import os
 
 from prefect import flow
 from prefect.context import FlowRunContext
 from prefect.futures import wait
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.update_flowise_deployment import update_flowise_deployment
@@ -86,16 +88,26 @@ def build_images(target: Target, source: Source, force: bool) -> list[BuiltImage
 
 def image_update(target: Target, server: BuiltImage, ui: BuiltImage) -> ImageUpdate:
     """The message to the second flow."""
-    run = FlowRunContext.get().flow_run
     return ImageUpdate.parse(
         environment=target.environment,
         tag=target.tag,
         sha=target.sha,
         server_digest=server.digest,
         ui_digest=ui.digest,
-        actor=(run.created_by and run.created_by.display_value) or getpass.getuser(),
-        workflow_run_id=str(run.id),
+        actor=actor(),
+        workflow_run_id=flow_run.id,
     )
+
+
+def actor() -> str:
+    """Who started this run: Prefect's word for it where there is one, else this machine's user."""
+    creator = FlowRunContext.get().flow_run.created_by
+    if creator and creator.display_value:
+        return creator.display_value
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an entry in passwd
+        return f"uid {os.getuid()}"
 
 
 def update_inline(update: ImageUpdate, force: bool) -> UpdateResult:
