@@ -21,8 +21,8 @@ MADE = "refs/heads/made"
 DEPTH = 50
 """Commits fetched at once, without their files: among them is, as a rule, each environment's last deployment."""
 
-FOLDER, FILES = "040000", ("100644", "100755")
-"""Modes of tree entries (git-fast-import(1), "filemodify")."""
+FILES = ("100644", "100755")
+"""Modes of plain files in a tree (git-fast-import(1), "filemodify")."""
 
 
 class Entry(NamedTuple):
@@ -86,8 +86,13 @@ class Branch:
 
     def folder(self, path: str) -> dict[str, Entry]:
         """The entries of a folder by name; empty where there is no such folder."""
-        levels = self._levels(path)
-        return levels[-1] if len(levels) == len(_names(path)) + 1 else {}
+        entries = self._entries(self._root)
+        for name in _names(path):
+            entry = entries.get(name)
+            if entry is None or entry.kind != "tree":
+                return {}
+            entries = self._entries(entry.object)
+        return entries
 
     def commit(self, path: str, content: bytes, message: str) -> str:
         """Make a commit on top of the head in which one existing file is different, and return its sha.
@@ -123,16 +128,6 @@ class Branch:
             PushRefused, AccessDenied, Unavailable: as the git server answers.
         """
         self._git("push", "-q", "origin", f"{commit}:refs/heads/{self.name}")
-
-    def _levels(self, path: str) -> list[dict[str, Entry]]:
-        """The entries of the root and of each folder on the way to ``path``, as far as there are any."""
-        levels = [self._entries(self._root)]
-        for name in _names(path):
-            entry = levels[-1].get(name)
-            if entry is None or entry.kind != "tree":
-                break
-            levels.append(self._entries(entry.object))
-        return levels
 
     def _entries(self, tree: str) -> dict[str, Entry]:
         if tree not in self._trees:
