@@ -2,15 +2,17 @@
 
 Only the commit, the folders on the way to a file and the file itself are fetched, one at a time, so that the
 cost does not grow with the repository (partial clone, git-rev-list(1) ``--filter=tree:0``). From a server
-that knows no filters the whole commit comes at once and nothing more is asked for.
+that knows no filters the whole commit comes at once and nothing more is asked for; a repository on this
+machine lends its objects, and nothing is fetched at all (gitrepository-layout(5), "objects/info/alternates").
 """
 
 import time
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
 
 from tasks.core import git
 from tasks.core.errors import InvalidInput, NotFound
+from tasks.core.objects import Entry, Objects, entries
 
 BOT = "github-actions[bot]"
 BOT_EMAIL = "github-actions[bot]@users.noreply.github.com"
@@ -25,17 +27,13 @@ FILES = ("100644", "100755")
 """Modes of plain files in a tree (git-fast-import(1), "filemodify")."""
 
 
-class Entry(NamedTuple):
-    """One line of a tree: a file or a folder."""
-
-    mode: str
-    kind: str
-    object: str
-    name: str
-
-
 def _names(path: str) -> list[str]:
     return [name for name in path.split("/") if name not in ("", ".")]
+
+
+def _lent(url: str) -> Path | None:
+    bare = Path(url).absolute()
+    return bare / "objects" if (bare / "objects").is_dir() and not (bare / "shallow").exists() else None
 
 
 class Branch:
@@ -50,9 +48,19 @@ class Branch:
     def __init__(self, where: git.Remote, name: str, scratch: Path) -> None:
         git.check_ref(name)
         self.where, self.name, self.head = where, name, ""
-        self._scratch, self._here, self._root = scratch, set[str](), ""
-        self._trees: dict[str, dict[str, Entry]] = {}
+        self._scratch, self._root, self._trees = scratch, "", dict[str, dict[str, Entry]]()
         git.init(scratch, where)
+        lent = _lent(where.url)
+        self._partial = [] if lent else [f"--depth={DEPTH}", "--filter=tree:0"]
+        if lent:
+            (scratch / "objects" / "info" / "alternates").write_text(f"{lent}\n")
+        self._objects = Objects(scratch)
+
+    def __enter__(self) -> "Branch":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._objects.close()
 
     def fetch(self) -> str:
         """Fetch the branch's newest commit and return its sha.
@@ -61,11 +69,9 @@ class Branch:
             NotFound: there is no such repository or branch.
             AccessDenied, Unavailable: as the git server answers.
         """
-        self._fetch(f"refs/heads/{self.name}", DEPTH)
-        # Not rev-parse FETCH_HEAD^{tree}: that would have the whole tree fetched.
-        self.head, self._root = self._git("log", "-1", "--format=%H %T", "FETCH_HEAD").split()
-        present = self._git("cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objectname)")
-        self._here = set(present.split())
+        self._fetch(f"refs/heads/{self.name}", *self._partial)
+        self.head = (self._scratch / "FETCH_HEAD").read_text()[:40]
+        self._root = self._object(self.head).split(maxsplit=2)[1].decode()  # a commit begins "tree SHA"
         return self.head
 
     def read(self, path: str) -> bytes:
@@ -81,18 +87,17 @@ class Branch:
             raise NotFound(f"{self.where.url} has no {path} on branch {self.name}.")
         if entry.mode not in FILES:
             raise InvalidInput(f"{path} in {self.where.url} is not a plain file.", "Replace the link by the file.")
-        self._need(entry.object)
-        return git.run_bytes(self.where, "cat-file", "blob", entry.object, directory=self._scratch)
+        return self._object(entry.object)
 
     def folder(self, path: str) -> dict[str, Entry]:
         """The entries of a folder by name; empty where there is no such folder."""
-        entries = self._entries(self._root)
+        found = self._entries(self._root)
         for name in _names(path):
-            entry = entries.get(name)
+            entry = found.get(name)
             if entry is None or entry.kind != "tree":
                 return {}
-            entries = self._entries(entry.object)
-        return entries
+            found = self._entries(entry.object)
+        return found
 
     def commit(self, path: str, content: bytes, message: str) -> str:
         """Make a commit on top of the head in which one existing file is different, and return its sha.
@@ -104,19 +109,18 @@ class Branch:
         quoted = "/".join([*folders, name]).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         stream = b"".join(
             (
-                f"commit {MADE}\ncommitter {BOT} <{BOT_EMAIL}> {int(time.time())} +0000\n".encode(),
+                f"commit {MADE}\nmark :1\ncommitter {BOT} <{BOT_EMAIL}> {int(time.time())} +0000\n".encode(),
                 b"data %d\n%b\nfrom %b\n" % (len(text), text, self.head.encode()),
                 f'M {mode} inline "{quoted}"\n'.encode(errors="surrogateescape"),
-                b"data %d\n%b\n" % (len(content), content),
+                b"data %d\n%b\nget-mark :1\n" % (len(content), content),
             )
         )
-        self._git("fast-import", "--quiet", "--force", stdin=stream)
-        return self._git("rev-parse", MADE).strip()
+        return self._git("fast-import", "--quiet", "--force", stdin=stream).strip()
 
     def messages(self, depth: int) -> list[str]:
         """The messages of the newest commits, newest first; commits alone are fetched for it."""
-        if depth > DEPTH:
-            self._fetch(f"refs/heads/{self.name}", depth)
+        if depth > DEPTH and self._partial:
+            self._fetch(f"refs/heads/{self.name}", f"--depth={depth}", "--filter=tree:0")
         text = self._git("log", f"--max-count={depth}", "--format=%B%x00", self.head)
         return [message.lstrip("\n") for message in text.split("\0")[:-1]]
 
@@ -131,18 +135,20 @@ class Branch:
 
     def _entries(self, tree: str) -> dict[str, Entry]:
         if tree not in self._trees:
-            self._need(tree)
-            rows = (row.partition("\t") for row in self._git("ls-tree", "-z", tree).split("\0") if row)
-            self._trees[tree] = {name: Entry._make([*about.split(), name]) for about, _, name in rows}
+            self._trees[tree] = entries(self._object(tree))
         return self._trees[tree]
 
-    def _need(self, name: str) -> None:
-        if name not in self._here:
-            self._fetch(name)
-            self._here.add(name)
+    def _object(self, name: str) -> bytes:
+        content = self._objects.read(name)
+        if content is None:
+            self._fetch(name, "--depth=1", "--filter=tree:0")
+            content = self._objects.read(name)
+        if content is None:
+            raise NotFound(f"{self.where.url} has no object {name}, which its branch {self.name} is made of.")
+        return content
 
-    def _fetch(self, what: str, depth: int = 1) -> None:
-        self._git("fetch", "-q", f"--depth={depth}", "--filter=tree:0", "--no-tags", "origin", what)
+    def _fetch(self, what: str, *options: str) -> None:
+        self._git("fetch", "-q", *options, "--no-tags", "origin", what)
 
     def _git(self, *args: str, stdin: bytes = b"") -> str:
         return git.run(self.where, *args, directory=self._scratch, stdin=stdin)

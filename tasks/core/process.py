@@ -67,6 +67,24 @@ def run(
     return bytes(out)
 
 
+def start(
+    command: Sequence[str], *, env: Mapping[str, str], stderr: int = subprocess.DEVNULL
+) -> "subprocess.Popen[bytes]":
+    """Start a program to talk with through pipes, until :func:`end`."""
+    # A session of its own, so that the helpers a program starts (git's transports) can be ended with it.
+    return subprocess.Popen(
+        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+    )
+
+
+def end(child: "subprocess.Popen[bytes]") -> None:
+    """End a program that was started, and its helpers."""
+    with child:
+        # Not poll(): a program that has ended unasked for keeps its group's id, and its helpers may live.
+        if child.returncode is None:
+            os.killpg(child.pid, signal.SIGKILL)
+
+
 @contextmanager
 def stream(command: Sequence[str], *, env: Mapping[str, str]) -> Iterator[IO[bytes]]:
     """Run a program and read its output as it comes; on leaving, it has ended or is ended.
@@ -91,13 +109,8 @@ def redact(text: str, secrets: Sequence[str]) -> str:
 
 @contextmanager
 def _group(command: Sequence[str], env: Mapping[str, str], stderr: int) -> Iterator["subprocess.Popen[bytes]"]:
-    # A session of its own, so that the helpers a program starts (git's transports) can be ended with it.
-    with subprocess.Popen(
-        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
-    ) as child:
-        try:
-            yield child
-        finally:
-            # Not poll(): a program that has ended unasked for keeps its group's id, and its helpers may live.
-            if child.returncode is None:
-                os.killpg(child.pid, signal.SIGKILL)
+    child = start(command, env=env, stderr=stderr)
+    try:
+        yield child
+    finally:
+        end(child)

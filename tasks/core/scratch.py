@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+TURN = 30.0
+"""Seconds to wait for the writers before this one, which are done in less than one each where all is well."""
+
 PREFIX = "flowise-"
 HELD = ".held"
 GRACE = 60.0
@@ -32,6 +35,30 @@ def scratch(work_dir: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
+@contextmanager
+def turn(work_dir: Path) -> Iterator[None]:
+    """One after the other, for what is lost when done at the same time, such as pushes to one branch.
+
+    A courtesy between the processes of one machine, which nothing depends on: after :data:`TURN` seconds one goes on
+    unasked. The folder itself is what is locked: the kernel lets go of it with the process, and nothing is left.
+    """
+    folder, until = os.open(work_dir, os.O_RDONLY), time.monotonic() + TURN
+    try:
+        while not _locked(folder) and time.monotonic() < until:
+            time.sleep(0.005)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def _sweep(work_dir: Path) -> None:
     for folder in work_dir.glob(f"{PREFIX}*"):
         with suppress(OSError):  # another run sweeps, too, or it is somebody else's folder
@@ -42,9 +69,6 @@ def _sweep(work_dir: Path) -> None:
 def _abandoned(folder: Path) -> bool:
     held = os.open(folder / HELD, os.O_RDWR)  # a folder without it is not one of ours
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return _locked(held)
     finally:
         os.close(held)
-    return True

@@ -30,6 +30,8 @@ def served(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
         SandboxError: it didn't start.
     """
     with socket.create_server(("127.0.0.1", port)) as listener:
+        # Inherited by each connection: an answer in two parts would else wait 40 ms for an acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         server = uvicorn.Server(uvicorn.Config(app, **_OPTIONS))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

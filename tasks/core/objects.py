@@ -1,0 +1,69 @@
+"""Objects of a git repository that has only a part of them, read by one process for all."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks.core import git, process
+from tasks.core.errors import Unavailable
+
+SHA_BYTES = 20
+
+
+class Entry(NamedTuple):
+    """One line of a tree: a file or a folder."""
+
+    mode: str
+    kind: str
+    object: str
+    name: str
+
+
+class Objects:
+    """A reader for ``directory``, and for what is fetched into it later, until it is closed.
+
+    By git-cat-file(1) ``--batch``, from a repository beside it that shares its objects and knows no remote:
+    in the one that was fetched into, git would go and fetch each object that is not there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        view = directory.with_name(f"{directory.name}-view")
+        for part in ("objects", "refs"):  # gitrepository-layout(5): these and HEAD make a repository
+            (view / part).mkdir(parents=True)
+        (view / "HEAD").write_text("ref: refs/heads/none\n")
+        env = git.environment(git.Remote(str(view))) | {"GIT_OBJECT_DIRECTORY": str(directory / "objects")}
+        self._process = process.start(["git", "-C", str(view), "cat-file", "--batch"], env=env)
+
+    def close(self) -> None:
+        """End the process."""
+        process.end(self._process)
+
+    def read(self, name: str) -> bytes | None:
+        """The content of an object by its sha; ``None`` where it is not here."""
+        asked, answers = self._process.stdin, self._process.stdout
+        assert asked and answers  # noqa: S101 - both are pipes, for the type checker
+        try:
+            asked.write(f"{name}\n".encode())
+            asked.flush()
+        except OSError:
+            raise Unavailable("git stopped reading objects.") from None
+        head = answers.readline().split()
+        if len(head) != 3:
+            if head[1:] == [b"missing"]:
+                return None
+            raise Unavailable("git stopped reading objects.")
+        content = answers.read(int(head[2]) + 1)
+        return bytes(content[:-1])
+
+
+def entries(tree: bytes) -> dict[str, Entry]:
+    """The lines of a tree object by name, as gitformat-pack(5) and git's ``tree.c`` have them."""
+    found, at = {}, 0
+    while at < len(tree):
+        end = tree.index(b"\0", at)
+        mode, _, name = tree[at:end].partition(b" ")
+        at = end + 1 + SHA_BYTES
+        text = os.fsdecode(name)
+        kind = {b"40000": "tree", b"160000": "commit"}.get(mode, "blob")
+        found[text] = Entry(mode.decode(), kind, tree[end + 1 : at].hex(), text)
+    return found
