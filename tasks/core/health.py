@@ -1,0 +1,59 @@
+"""Whether an environment answers: its endpoint is asked until it says 2xx."""
+
+import time
+from collections.abc import Callable
+
+import httpx
+
+from tasks.core.address import http_url
+from tasks.core.errors import RolloutFailed
+from tasks.core.registry import on_loopback
+
+ANSWER = 200
+"""Characters of an answer that are shown."""
+
+
+def check_endpoint(
+    endpoint: str, path: str, tries: int, seconds: float, log: Callable[[str], None], timeout: float = 10
+) -> str:
+    """Ask an endpoint until it is healthy.
+
+    Args:
+        endpoint: a host, reached over HTTPS, or a URL.
+        path: what to ask for, such as ``/api/v1/ping``.
+        tries: how often.
+        seconds: between two tries.
+        log: is called with each answer that is not the same as the one before.
+        timeout: seconds for each step of one try: connecting, and every piece of the answer.
+
+    Returns:
+        The answer, such as ``200 pong``.
+
+    Raises:
+        InvalidInput: ``endpoint`` is neither a host nor a URL.
+        RolloutFailed: no try got a 2xx; the message has the last answer. Redirects are answers, too: what they lead
+            to, such as a login page, says nothing about the server.
+    """
+    url, last = http_url(endpoint, path, "The endpoint"), ""
+    with httpx.Client(timeout=timeout, trust_env=not on_loopback(url.netloc.decode())) as client:
+        for attempt in range(tries):
+            time.sleep(seconds if attempt else 0)
+            healthy, answer = _ask(client, url)
+            if healthy:
+                return answer
+            if answer != last:
+                log(f"{url} answers: {answer}")
+            last = answer
+    raise RolloutFailed(
+        f"{url} is not healthy after {tries} tries. Its last answer: {last}.",
+        "Check the pods and the ingress; the setting is the environment's *_ENDPOINT with HEALTH_PATH.",
+    )
+
+
+def _ask(client: httpx.Client, url: httpx.URL) -> tuple[bool, str]:
+    try:
+        answer = client.get(url)
+    except httpx.HTTPError as error:
+        return False, str(error) or type(error).__name__
+    to = f"to {answer.headers['location']} " if answer.has_redirect_location else ""
+    return answer.is_success, f"{answer.status_code} {to}{answer.text[:ANSWER]}".strip()

@@ -1,0 +1,369 @@
+"""A commit on its way into the cluster, against a stand-in whose controller shows every state on the way."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from fastapi.responses import HTMLResponse
+from pydantic import SecretStr
+
+from tasks.core.argocd import ArgoCD
+from tasks.core.errors import AccessDenied, NotFound, RolloutFailed, Unavailable
+from tasks.core.models import Rollout
+from tasks.core.rollout import application_of, wait_for_rollout
+from tests.sandbox import argocd as sandbox
+from tests.sandbox import repositories
+from tests.sandbox.argocd import DENIED, FAILED_PRECONDITION, INTERNAL, UNAUTHENTICATED, error
+from tests.sandbox.argocd_controller import DEGRADED, HEALTHY, PROGRESSING, Application, follow
+from tests.sandbox.gitops_files import APP
+
+NAME = "flowise-dev"
+OLD, PUSHED, LATER, COMMENT = (digit * 40 for digit in "1234")
+DIGESTS = {OLD: "sha256:" + "a" * 64, PUSHED: "sha256:" + "b" * 64, LATER: "sha256:" + "c" * 64}
+DIGESTS[COMMENT] = DIGESTS[PUSHED]
+HISTORY = [OLD, PUSHED, COMMENT, LATER]
+
+
+class World:
+    """An Argo CD with one application, and the branch it follows: ``branch[-1]`` is the newest commit."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.branch = [OLD]
+        self.app = Application(NAME, lambda: self.branch[-1], lambda revision: [f"acme/ui@{DIGESTS[revision]}"])
+        self.argo = stack.enter_context(sandbox.argocd(self.app))
+        self.asked: list[str] = []
+        self.heard: list[str] = []
+        self._stack = stack
+
+    def push(self, *commits: str) -> None:
+        self.branch += commits
+
+    def wait(
+        self,
+        commit: str = PUSHED,
+        *,
+        digests: tuple[str, ...] | None = None,
+        timeout: float = 20,
+        name: str = NAME,
+        **options: object,
+    ) -> Rollout:
+        options = {"token": self.argo.token, "refresh_timeout": 0.1} | options
+        client = ArgoCD(self.argo.url, SecretStr(options.pop("token")), **options)
+        self._stack.callback(client.close)
+        wanted = (DIGESTS[commit],) if digests is None else digests
+        contains = self._contains(commit)
+        return wait_for_rollout(client, name, commit, wanted, contains, timeout, 0.005, self.heard.append)
+
+    def _contains(self, commit: str) -> Callable[[str], bool]:
+        def contains(revision: str) -> bool:
+            self.asked.append(revision)
+            return HISTORY.index(revision) >= HISTORY.index(commit)
+
+        return contains
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with ExitStack() as stack:
+        yield World(stack)
+
+
+class TestItArrives:
+    def test_automatic_sync_does_it_and_nobody_asks(self, world: World) -> None:
+        world.push(PUSHED)
+        rollout = world.wait()
+        assert (rollout.application, rollout.status, rollout.revision) == (NAME, "healthy", PUSHED)
+        assert rollout.images == (f"acme/ui@{DIGESTS[PUSHED]}",)
+        assert rollout.message == "successfully synced (all tasks run)"
+        assert world.argo.calls[0] == "refresh"
+        assert set(world.argo.calls[1:]) == {"get"}
+        assert (world.app.live, world.app.health) == (PUSHED, HEALTHY)
+
+    def test_without_automatic_sync_it_is_asked_for_once(self, world: World) -> None:
+        world.app.auto_sync = False
+        world.push(PUSHED)
+        assert world.wait().revision == PUSHED
+        assert world.argo.syncs == [{"name": NAME, "prune": False}]
+        assert world.argo.calls.count("sync") == 1
+
+    def test_a_sync_prunes_where_the_application_does(self, world: World) -> None:
+        world.app.operation_state = None
+        world.push(PUSHED)
+        world.app.step = lambda: None  # automatic sync is late
+        world.app.compared = {"status": "OutOfSync", "revision": PUSHED}
+        with pytest.raises(RolloutFailed):
+            world.wait(timeout=0.05)
+        assert world.argo.syncs == [{"name": NAME, "prune": True}]
+
+    def test_the_state_from_before_is_not_believed(self, world: World) -> None:
+        """All the while until the controller looks again the application says Synced and Healthy."""
+        world.push(PUSHED)
+        world.app.refresh_hangs = True
+        before = world.app.answer()["status"]
+        assert (before["sync"]["status"], before["health"]["status"]) == ("Synced", "Healthy")
+        rollout = world.wait()
+        assert (rollout.revision, world.app.live) == (PUSHED, PUSHED)
+        assert world.argo.calls[:2] == ["refresh", "get"]
+
+    def test_a_descendant_is_as_good(self, world: World) -> None:
+        world.push(PUSHED, COMMENT)
+        assert world.wait().revision == COMMENT
+        assert sorted(world.asked) == sorted(set(world.asked)), "git is asked once for each commit"
+
+    def test_another_operation_is_waited_for(self, world: World) -> None:
+        world.app.auto_sync = False
+        world.push(PUSHED)
+        world.app.begin(OLD)
+        assert world.wait().revision == PUSHED
+        assert len(world.argo.syncs) == 1
+
+    def test_losing_the_race_for_the_sync_is_not_a_failure(self, world: World) -> None:
+        world.app.auto_sync = False
+        world.push(PUSHED)
+        world.argo.refusals += [error(FAILED_PRECONDITION, "another operation is already in progress")] * 2
+        assert world.wait().revision == PUSHED
+        assert world.argo.calls.count("sync") == 3
+        assert len([line for line in world.heard if "already in progress" in line]) == 1
+
+    def test_somebody_else_s_failure_is_not_ours(self, world: World) -> None:
+        world.app.auto_sync = False
+        world.push(PUSHED)
+        world.app.begin(OLD)
+        world.app.outcome, world.app.message = "Failed", "one or more objects failed to apply"
+        states = iter([None] * 4)
+        step = world.app.step
+
+        def mended() -> None:
+            step()
+            if next(states, 0) == 0:
+                world.app.outcome = "Succeeded"
+
+        world.app.step = mended
+        assert world.wait().revision == PUSHED
+
+    def test_the_same_commit_can_be_tried_again_after_a_failure(self, world: World) -> None:
+        world.push(PUSHED)
+        world.app.outcome, world.app.message = "Failed", "quota exceeded"
+        with pytest.raises(RolloutFailed, match="quota exceeded"):
+            world.wait()
+        world.app.outcome = "Succeeded"
+        assert world.wait().revision == PUSHED
+        assert len(world.argo.syncs) == 1, "automatic sync does not try a revision again"
+
+    def test_a_failure_from_before_does_not_count_while_the_next_operation_is_about_to_start(
+        self, world: World
+    ) -> None:
+        world.push(PUSHED)
+        world.app.outcome, world.app.message = "Failed", "quota exceeded"
+        with pytest.raises(RolloutFailed):
+            world.wait()
+        world.app.outcome = "Succeeded"
+        world.app.begin(PUSHED)
+        assert world.wait().revision == PUSHED
+        assert not world.argo.syncs
+
+    def test_what_was_mended_by_hand_after_a_failure_is_synced_again(self, world: World) -> None:
+        world.push(PUSHED)
+        world.app.outcome, world.app.message = "Failed", "quota exceeded"
+        with pytest.raises(RolloutFailed):
+            world.wait()
+        world.app.outcome, world.app.live = "Succeeded", PUSHED
+        assert world.wait().message == "successfully synced (all tasks run)"
+        assert len(world.argo.syncs) == 1
+
+    def test_nothing_differs_and_nothing_is_synced(self, world: World) -> None:
+        world.push(PUSHED)
+        world.wait()
+        world.argo.calls.clear()
+        world.push(COMMENT)
+        rollout = world.wait(COMMENT)
+        assert (rollout.revision, rollout.message) == (COMMENT, "Argo CD had nothing to sync")
+        assert world.argo.calls == ["refresh"]
+
+    def test_it_is_there_already(self, world: World) -> None:
+        assert world.wait(OLD).message == "Argo CD had nothing to sync"
+        world.app.operation_state = None  # taken over by Argo CD as it was, and never synced
+        assert world.wait(OLD).status == "healthy"
+        assert world.argo.calls == ["refresh", "refresh"]
+
+    def test_what_was_degraded_before_may_be_what_the_commit_mends(self, world: World) -> None:
+        world.app.cluster = DEGRADED
+        world.app._reconcile()
+        world.push(PUSHED)
+        assert world.wait().revision == PUSHED
+
+    def test_what_was_degraded_before_does_not_count_while_the_sync_has_to_wait(self, world: World) -> None:
+        world.app.cluster, world.app.auto_sync = DEGRADED, False
+        world.app._reconcile()
+        world.push(PUSHED)
+        world.argo.refusals += [error(FAILED_PRECONDITION, "another operation is already in progress")] * 4
+        assert world.wait().revision == PUSHED
+
+    def test_degraded_for_a_moment_is_passing(self, world: World) -> None:
+        world.app.after_sync = [PROGRESSING, DEGRADED, PROGRESSING, ("Missing", ""), ("Unknown", ""), HEALTHY]
+        world.push(PUSHED)
+        assert world.wait().status == "healthy"
+
+    def test_a_server_that_fails_for_a_while_is_waited_for(self, world: World) -> None:
+        world.push(PUSHED)
+        world.argo.failures += [error(INTERNAL, "boom"), HTMLResponse("<html>", 502), error(INTERNAL, "boom")]
+        assert world.wait().revision == PUSHED
+        assert len([line for line in world.heard if "500 boom" in line]) <= 2
+
+    def test_git_that_fails_for_a_while_is_waited_for(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        world.push(PUSHED, COMMENT)
+        answers = iter([Unavailable("git is away")])
+
+        def contains(revision: str) -> bool:
+            for failure in answers:
+                raise failure
+            return HISTORY.index(revision) >= HISTORY.index(PUSHED)
+
+        monkeypatch.setattr(world, "_contains", lambda _: contains)
+        assert world.wait().revision == COMMENT
+        assert f"{NAME}: git is away" in world.heard
+
+    def test_tags_are_deployed_without_digests(self, world: World) -> None:
+        world.push(PUSHED)
+        assert world.wait(digests=()).revision == PUSHED
+
+
+class TestItFails:
+    @pytest.mark.parametrize("phase", ["Failed", "Error"])
+    def test_the_operation_failed(self, world: World, phase: str) -> None:
+        world.push(PUSHED)
+        world.app.outcome, world.app.message = phase, "admission webhook denied it"
+        with pytest.raises(RolloutFailed) as caught:
+            world.wait()
+        assert f"{phase} (admission webhook denied it)" in caught.value.message
+        assert "Deployment flowise-server is SyncFailed: admission webhook denied it" in caught.value.message
+
+    def test_it_is_degraded_afterwards(self, world: World) -> None:
+        world.push(PUSHED)
+        world.app.after_sync = [PROGRESSING, DEGRADED]
+        with pytest.raises(RolloutFailed) as caught:
+            world.wait()
+        assert f"Degraded at {PUSHED}" in caught.value.message
+        assert DEGRADED[1] in caught.value.message
+
+    def test_it_is_degraded_and_there_is_nothing_to_sync(self, world: World) -> None:
+        world.app.cluster = DEGRADED
+        with pytest.raises(RolloutFailed, match="Degraded"):
+            world.wait(OLD)
+        assert not world.argo.syncs
+
+    @pytest.mark.parametrize("health", ["Progressing", "Missing", "Unknown", "Suspended"])
+    def test_time_is_up(self, world: World, health: str) -> None:
+        world.push(PUSHED)
+        world.app.after_sync = [(health, "waiting for a pod")]
+        with pytest.raises(RolloutFailed) as caught:
+            world.wait(timeout=0.4)
+        assert "0.4 seconds" in caught.value.message
+        assert f"its health is {health}" in caught.value.message
+
+    def test_it_stays_out_of_sync(self, world: World) -> None:
+        world.push(PUSHED)
+        world.app.auto_sync = False
+        world.app.operation_steps = 10**6
+        with pytest.raises(RolloutFailed) as caught:
+            world.wait(timeout=0.4)
+        assert "an operation is in progress: Running" in caught.value.message
+        assert len(world.argo.syncs) == 1
+
+    def test_the_commit_never_shows_up(self, world: World) -> None:
+        with pytest.raises(RolloutFailed, match=f"compared with {OLD}"):
+            world.wait(timeout=0.2)
+        assert set(world.argo.calls) == {"refresh"}, "looked for as long as it isn't there"
+        assert not world.argo.syncs
+
+    def test_the_images_never_run(self, world: World) -> None:
+        world.push(PUSHED)
+        with pytest.raises(RolloutFailed, match=f"no pod has {DIGESTS[LATER]}"):
+            world.wait(digests=(DIGESTS[PUSHED], DIGESTS[LATER]), timeout=0.4)
+
+    def test_manifests_cannot_be_made(self, world: World) -> None:
+        world.app.conditions.append({"type": "ComparisonError", "message": "kustomize build failed"})
+        with pytest.raises(RolloutFailed, match="ComparisonError: kustomize build failed"):
+            world.wait(timeout=0.1)
+
+    def test_a_sync_window_is_closed(self, world: World) -> None:
+        world.push(PUSHED)
+        world.app.window_closed = True
+        with pytest.raises(RolloutFailed, match="blocked by sync window"):
+            world.wait()
+        assert world.app.live == OLD
+
+    def test_a_closed_window_does_not_matter_where_nothing_is_to_sync(self, world: World) -> None:
+        world.app.window_closed = True
+        assert world.wait(OLD).status == "healthy"
+
+    def test_there_is_no_application(self, world: World) -> None:
+        with pytest.raises(NotFound):
+            world.wait(name="flowise-x", project="default")
+        with pytest.raises(AccessDenied, match="permission denied"):
+            world.wait(name="flowise-x")
+        assert len(world.argo.calls) == 2
+
+    def test_the_token_is_wrong_or_expires(self, world: World) -> None:
+        world.push(PUSHED)
+        with pytest.raises(AccessDenied):
+            world.wait(token="hunter2")
+        step, calls = world.app.step, world.argo.calls
+
+        def expiring() -> None:
+            step()
+            if len(calls) == 4:
+                world.argo.failures.append(error(UNAUTHENTICATED, "invalid session: token has expired"))
+
+        world.app.step = expiring
+        with pytest.raises(AccessDenied, match="has expired"):
+            world.wait()
+        assert len(calls) == 5
+
+    def test_the_token_may_only_look(self, world: World) -> None:
+        world.push(PUSHED)
+        world.app.auto_sync = False
+        world.argo.refusals.append(error(DENIED, "permission denied: applications, sync, default/flowise-dev"))
+        with pytest.raises(AccessDenied, match="applications, sync"):
+            world.wait()
+
+    def test_a_server_that_stays_away(self, world: World) -> None:
+        world.argo.failures += [error(INTERNAL, "boom")] * 1000
+        with pytest.raises(RolloutFailed, match="500 boom"):
+            world.wait(timeout=0.1)
+
+
+def test_what_is_not_ready_is_said_once_until_it_changes(world: World) -> None:
+    world.push(PUSHED)
+    half, most = ("Progressing", "1 of 3 updated"), ("Progressing", "2 of 3 updated")
+    world.app.after_sync = [half, half, half, most, most, half, HEALTHY]
+    world.wait()
+    said = [line for line in world.heard if "Deployment" in line and "updated" in line]
+    line = f"{NAME}: Deployment flowise-server is Progressing: "
+    assert said == [f"{line}{each}" for each in ("1 of 3 updated", "2 of 3 updated", "1 of 3 updated")]
+
+
+def test_the_application_of_an_environment() -> None:
+    assert application_of("production") == "flowise-production"
+
+
+def test_it_follows_a_real_repository(gitops: Path) -> None:
+    """The overlay's own images; git says what a descendant is."""
+    app = follow(gitops, "dev")
+    path = f"{APP}/overlays/dev/kustomization.yaml"
+    pinned = repositories.show(gitops, "main", path).replace("newTag: latest", f"digest: {DIGESTS[PUSHED]}", 1)
+    pushed = repositories.commit(gitops, "main", {path: pinned}, "chore(dev): update flowise images to t")
+    newest = repositories.commit(gitops, "main", {"README.md": "more\n"}, "docs: more")
+
+    def contains(revision: str) -> bool:
+        command = ["git", f"--git-dir={gitops}", "merge-base", "--is-ancestor", pushed, revision]
+        return subprocess.run(command, check=False).returncode == 0
+
+    with sandbox.argocd(app) as argo, ExitStack() as stack:
+        client = ArgoCD(argo.url, SecretStr(argo.token))
+        stack.callback(client.close)
+        rollout = wait_for_rollout(client, app.name, pushed, [DIGESTS[PUSHED]], contains, 20, 0.005, lambda _: None)
+    assert rollout.revision == newest
+    assert any(image.endswith(f"/flowise-server@{DIGESTS[PUSHED]}") for image in rollout.images)
