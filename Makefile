@@ -1,7 +1,7 @@
 # make demo   the whole pipeline, end to end, on this machine
 # make ui     the same, and the Prefect UI stays up with both deployments served
 # make test   everything tested
-# make bench  what an update of the GitOps repository costs, against a plain script
+# make bench  what updates of the GitOps repository and whole deliveries cost, against a plain script and chartpress
 # make lock, make docs, make screenshots   what is made from something else, made anew
 
 PYTHON ?= python3
@@ -46,8 +46,15 @@ lock:
 	$(PYTHON) -m uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --quiet --upgrade -o requirements.lock
 
-bench: $(VENV)/.ready
+bench: $(VENV)/.ready $(VENV)/bench/.ready parts
 	$(BIN)/python -m tests.bench.gitops
+	$(BIN)/python -m tests.bench.builds
+
+# What we are measured against has a virtual environment of its own: it is no part of the lock file.
+$(VENV)/bench/.ready: $(VENV)/.ready
+	@$(PYTHON) -m venv $(VENV)/bench
+	@$(VENV)/bench/bin/pip install -qq --disable-pip-version-check chartpress==2.4.0
+	@touch $@
 
 docs: $(VENV)/.ready
 	README=1 $(BIN)/pytest -q tests/test_readme.py
