@@ -1,0 +1,145 @@
+"""``flowise-setup``: everything the project needs in a Prefect server, in one command.
+
+Made from the settings in the environment: the work pool, the limits, the blocks, the variables, the alerts. Run again
+it changes what differs, and nothing else; what no setting speaks of is left alone.
+"""
+
+import argparse
+import os
+from collections.abc import Iterator
+from typing import Any, get_args
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from flows.alerts import automations
+from flows.server_objects import POOL, Row, automation, block, limit, variable, work_pool
+from tasks.core.errors import DeliveryError, InvalidInput, NotFound
+from tasks.core.models import Environment
+from tasks.core.settings import Settings, load
+
+ALERTS = "flowise-alerts"
+"""Name of the notification blocks."""
+NO_VARIABLE = {"aws_access_key_id", "work_dir", "sendgrid_api_key"}
+"""Credentials, and what belongs to one machine; secrets go by their type."""
+
+
+def main() -> int:
+    """The command; 0 when everything is as the settings say."""
+    argparse.ArgumentParser(prog="flowise-setup", description=__doc__).parse_args()
+    table, console = Table("what", "name", "outcome"), Console()
+    try:
+        for row in set_up(load()):
+            table.add_row(*row)
+    except DeliveryError as error:
+        console.print(f"{error}", style="red", markup=False)
+        return 1
+    except httpx.HTTPError as error:
+        console.print(f"Prefect at {PREFECT_API_URL.value()} does not do it: {error}", style="red", markup=False)
+        return 1
+    finally:
+        if table.rows:
+            console.print(table)
+    return 0
+
+
+def set_up(settings: Settings) -> Iterator[Row]:
+    """Bring the Prefect server of ``PREFECT_API_URL`` to what the settings say, one thing after the other.
+
+    Raises:
+        InvalidInput: there is no server to set up, or a setting that another one needs is missing.
+        NotFound: the block that ``ALERT_BLOCK`` names is not there.
+    """
+    if not PREFECT_API_URL.value():
+        raise InvalidInput(
+            "PREFECT_API_URL is not set.", "Name the server: http://127.0.0.1:4200/api, or Prefect Cloud."
+        )
+    with get_client(sync_client=True) as client:
+        names = shared_settings(settings)
+        for name in names:
+            yield variable(f"{POOL}_{name}", os.environ[name.upper()])
+        yield work_pool(client, {name.upper(): f"{{{{ prefect.variables.{POOL}_{name} }}}}" for name in names})
+        for environment in get_args(Environment):
+            yield limit(client, f"flowise-{environment}")
+        yield from credentials(settings)
+        yield from alerts(client, settings)
+
+
+def shared_settings(settings: Settings) -> list[str]:
+    """The settings in this environment that every worker should have: no secrets, and nothing of this machine."""
+    ours = {name for name in settings.model_fields_set if not isinstance(getattr(settings, name), SecretStr)}
+    return sorted(name for name in ours - NO_VARIABLE if not name.startswith("alert_"))
+
+
+def credentials(settings: Settings) -> Iterator[Row]:
+    """The credential blocks whose secrets are in the environment; others are left as they are."""
+    key, secret, token = settings.aws_access_key_id, settings.aws_secret_access_key, settings.gitops_token
+    if os.environ.get("AWS_SESSION_TOKEN"):
+        yield Row("block", f"aws-credentials/{settings.aws_credentials_block}", "left alone: these keys are temporary")
+    elif key and secret:
+        from prefect_aws import AwsClientParameters, AwsCredentials  # noqa: PLC0415 - slow to load
+
+        values: dict[str, Any] = {"aws_access_key_id": key, "aws_secret_access_key": secret}
+        if settings.aws_region:
+            values["region_name"] = settings.aws_region
+        if settings.aws_endpoint_url:
+            values["aws_client_parameters"] = AwsClientParameters(endpoint_url=settings.aws_endpoint_url)
+        yield block(AwsCredentials, settings.aws_credentials_block, **values)[0]
+    if token:
+        from prefect_github import GitHubCredentials  # noqa: PLC0415 - slow to load
+
+        yield block(GitHubCredentials, settings.github_credentials_block, token=token)[0]
+
+
+def alerts(client: SyncPrefectClient, settings: Settings) -> Iterator[Row]:
+    """The notification blocks, and an automation for each alert that tells them."""
+    made = list(notification_blocks(client, settings))
+    yield from (row for row, _ in made)
+    if not made:
+        yield Row("alerts", "", "left alone: no ALERT_SLACK_URL, ALERT_WEBHOOK_URL, ALERT_EMAIL or ALERT_BLOCK is set")
+        return
+    ui = (PREFECT_UI_URL.value() or "").rstrip("/")
+    blocks = [identity for _, identity in made]
+    for wanted in automations(blocks, ui, settings.alert_stuck_seconds, settings.alert_late_seconds):
+        yield automation(client, wanted)
+
+
+def notification_blocks(client: SyncPrefectClient, settings: Settings) -> Iterator[tuple[Row, UUID]]:
+    """Where alerts go, each with its block's id."""
+    from prefect.blocks import notifications  # noqa: PLC0415 - slow to load
+
+    if settings.alert_slack_url:
+        yield block(notifications.SlackWebhook, ALERTS, url=settings.alert_slack_url)
+    if settings.alert_webhook_url:
+        secrets = {"url": settings.alert_webhook_url.get_secret_value()}  # the field url would show it
+        text = {"subject": "{{ subject }}", "body": "{{ body }}", "text": "{{ subject }}\n{{ body }}"}
+        kind = notifications.CustomWebhookNotificationBlock
+        yield block(kind, ALERTS, name=ALERTS, url="{{ url }}", json_data=text, secrets=secrets)
+    if settings.alert_email:
+        settings.require("sendgrid_api_key", "alert_email_from")
+        to = [address.strip() for address in settings.alert_email.split(",")]
+        values = {"api_key": settings.sendgrid_api_key, "sender_email": settings.alert_email_from, "to_emails": to}
+        yield block(notifications.SendgridEmail, ALERTS, **values)
+    if settings.alert_block:
+        yield existing_block(client, settings.alert_block)
+
+
+def existing_block(client: SyncPrefectClient, where: str) -> tuple[Row, UUID]:
+    """A block that somebody made in the UI, by ``type-slug/name``."""
+    kind, _, name = where.partition("/")
+    try:
+        return Row("block", where, "unchanged"), client.read_block_document_by_name(name, kind).id
+    except ObjectNotFound:
+        raise NotFound(
+            f"There is no block {where}.", "ALERT_BLOCK is type-slug/name, as in slack-webhook/team."
+        ) from None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

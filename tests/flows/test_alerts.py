@@ -1,0 +1,176 @@
+"""Alerts on a real server, from the event to the endpoint that a person reads."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from prefect import Flow, tags
+from prefect.deployments import run_deployment
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from flows.setup import set_up
+from tasks.core.settings import load
+from tests.flows.conftest import PROJECT
+from tests.sandbox.notifications import Notifications, notifications
+from tests.sandbox.prefect_server import PrefectServer, prefect_server
+from tests.sandbox.processes import running
+from tests.sandbox.watched import fails, passes
+
+
+@dataclass(frozen=True)
+class Told:
+    """A server with alerts, and what they said."""
+
+    server: PrefectServer
+    endpoint: Notifications
+
+    def about(self, text: str) -> list[dict[str, Any]]:
+        return self.endpoint.about(text)
+
+
+QUICK = {
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "1",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "1",
+    "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
+}
+SHORT = {"alert_stuck_seconds": 10, "alert_late_seconds": 10}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    """A server that was set up with alerts, with short times, and the endpoint they go to."""
+    with ExitStack() as parts:
+        server = parts.enter_context(prefect_server(tmp_path_factory.mktemp("prefect"), settings=QUICK))
+        endpoint = parts.enter_context(notifications("part-of-a-secret"))
+        parts.enter_context(temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_HOME: server.home}))
+        patch = parts.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("ALERT_WEBHOOK_URL", endpoint.url)
+        assert list(set_up(load().model_copy(update=SHORT)))
+        yield Told(server, endpoint)
+
+
+@pytest.fixture(scope="module")
+def worker(told: Told) -> Iterator[None]:
+    """Deployments of the flows to watch, and a worker for them."""
+    server = told.server
+    for name in ("waits", "asks"):
+        found = Flow.from_source(source=str(PROJECT), entrypoint=f"tests/sandbox/watched.py:{name}")
+        found.deploy(
+            name=name, work_pool_name="flowise", tags=["flowise"], build=False, push=False, print_next_steps=False
+        )
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "flowise"]
+    log = server.home / "worker.log"
+    env = {**os.environ, **server.environment(), "PREFECT_WORKER_QUERY_SECONDS": "1", "PYTHONPATH": str(PROJECT)}
+    with running(command, log=log, ready=lambda: "started!" in log.read_text(), env=env):
+        yield
+
+
+def until(true: Callable[[], Any]) -> Any:
+    """What it answers once it answers something."""
+    deadline = time.monotonic() + 40
+    while not (answer := true()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return answer
+
+
+def state_of(told: Told, name: str) -> str:
+    query = {"flow_runs": {"name": {"any_": [name]}}}
+    runs = httpx.post(f"{told.server.api_url}/flow_runs/filter", json=query, trust_env=False).json()
+    return runs[0]["state"]["name"] if runs else ""
+
+
+def begun(pid_file: Path) -> int:
+    return int(until(lambda: pid_file.exists() and pid_file.read_text()))
+
+
+def test_a_failed_run_is_told_in_words_with_a_link(told: Told) -> None:
+    fails("another project", return_state=True)
+    with tags("flowise"):
+        run = fails("ours", return_state=True)
+    (told_of,) = until(lambda: told.about("fails in ours"))
+    assert told_of["subject"] == "[Flowise] Failed: fails in ours"
+    link = f"{told.server.url}/runs/flow-run/{run.state_details.flow_run_id}"
+    for words in ("Flow: fails", "Run: fails in ours", "State: Failed", "nothing works in ours", link):
+        assert words in told_of["body"]
+    assert not told.about("another project")
+
+
+def test_an_event_that_starts_no_run_is_told(told: Told) -> None:
+    server = told.server
+    deployed = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--name", "update-flowise-deployment"],
+        cwd=PROJECT,
+        env={**os.environ, **server.environment()},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    event = {
+        "id": str(uuid4()),
+        "occurred": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "event": "flowise-image-updated",
+        "resource": {"prefect.resource.id": "flowise.image.dev"},
+        "payload": {},
+    }
+    httpx.post(f"{server.api_url}/events", json=[event], trust_env=False).raise_for_status()
+    (told_of,) = until(lambda: told.about("Lost"))
+    assert "flowise-image-updated" in told_of["subject"]
+    assert "Unable to create flow run from deployment" in told_of["body"]
+    assert "started no run" in told_of["body"]
+
+
+def test_a_run_that_nobody_picks_up_is_told(told: Told) -> None:
+    found = Flow.from_source(source=str(PROJECT), entrypoint="tests/sandbox/watched.py:passes")
+    found.deploy(name="passes", work_pool_name="flowise", tags=["flowise"], build=False)
+    run_deployment("passes/passes", parameters={"where": "vain"}, timeout=0, flow_run_name="passes in vain")
+    (told_of,) = until(lambda: told.about("passes in vain"))
+    assert told_of["subject"] == "[Flowise] Late: passes in vain"
+    assert "prefect worker start --pool flowise" in told_of["body"]
+
+
+def test_a_killed_process_is_told_by_its_worker(told: Told, worker: None, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    run_deployment("waits/waits", parameters={"where": "a worker", "pid_file": str(pid_file)}, timeout=0)
+    os.kill(begun(pid_file), signal.SIGKILL)
+    killed = time.monotonic()
+    (told_of,) = until(lambda: told.about("waits in a worker"))
+    print(f"kill to alert {time.monotonic() - killed:.1f} s")
+    assert told_of["subject"] == "[Flowise] Crashed: waits in a worker"
+
+
+def test_silence_is_told_and_neither_a_suspended_nor_an_ended_run(told: Told, worker: None, tmp_path: Path) -> None:
+    run_deployment("asks/asks", parameters={"where": "a worker"}, timeout=0)
+    with tags("flowise"):
+        passes("no time")
+    until(lambda: state_of(told, "asks in a worker") == "Suspended")
+    pid_file = tmp_path / "pid"
+    code = "import sys; from prefect import tags; from tests.sandbox.watched import waits\n"
+    code += "with tags('flowise'): waits('the dark', sys.argv[1])"
+    env = {**os.environ, **told.server.environment()}
+    process = subprocess.Popen([sys.executable, "-c", code, str(pid_file)], cwd=PROJECT, env=env)
+    begun(pid_file)
+    heard = {"filter": {"event": {"name": ["prefect.flow-run.heartbeat"]}}}
+    until(lambda: "waits in the dark" in httpx.post(f"{told.server.api_url}/events/filter", json=heard).text)
+    process.kill()
+    process.wait()
+    killed = time.monotonic()
+    (told_of,) = until(lambda: told.about("waits in the dark"))
+    print(f"silence to alert {time.monotonic() - killed:.1f} s")
+    assert told_of["subject"] == "[Flowise] Stuck? waits in the dark"
+    assert "State: Running" in told_of["body"]
+    assert not told.about("asks in a worker")
+    assert not told.about("passes in no time")
+    assert state_of(told, "asks in a worker") == "Suspended"

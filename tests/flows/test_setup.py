@@ -1,0 +1,128 @@
+"""flowise-setup on a real, empty Prefect server: what it makes, what it leaves, what it says."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.variables import Variable
+from prefect_aws import AwsCredentials
+from prefect_github import GitHubCredentials
+
+from flows.setup import set_up
+from tasks.core.errors import InvalidInput, NotFound
+from tasks.core.settings import load
+from tasks.limits import one_run_in
+from tests.flows.conftest import PROJECT
+from tests.sandbox.prefect_server import PrefectServer, prefect_server
+
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "very-secret-aws-key",
+    "GITOPS_TOKEN": "ghp_very_secret_token",
+    "ALERT_WEBHOOK_URL": "http://127.0.0.1:9/hooks/very-secret-hook",
+    "ALERT_SLACK_URL": "https://hooks.slack.com/services/AAAAAAAAA/BBBBBBBBB/verysecretslack",
+}
+OPEN = {"AWS_ACCESS_KEY_ID": "AKIAOPEN", "SOURCE_REPO": "acme/flowise", "GITOPS_REPO": "acme/devops"}
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    with (
+        prefect_server(tmp_path_factory.mktemp("prefect")) as running,
+        temporary_settings({PREFECT_API_URL: running.api_url, PREFECT_HOME: running.home}),
+    ):
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**SECRETS, **OPEN}.items():
+        monkeypatch.setenv(name, value)
+
+
+def command(server: PrefectServer) -> str:
+    """The command's output, as a person at a wide terminal reads it."""
+    env = {**os.environ, **server.environment(), "COLUMNS": "200"}
+    run = subprocess.run(
+        [sys.executable, "-m", "flows.setup"],
+        cwd=PROJECT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr
+
+
+def outcomes() -> dict[str, str]:
+    return {f"{row.kind} {row.name}": row.outcome for row in set_up(load())}
+
+
+def test_it_makes_everything_and_then_nothing_and_tells_no_secret(empty: PrefectServer) -> None:
+    first, second = command(empty), outcomes()
+    assert first.count("created") == len(second) > 10
+    assert set(second.values()) == {"unchanged"}
+    with one_run_in("staging"):
+        pass
+    assert outcomes() == second, "a run leaves its limit as it is"
+
+    answers = [
+        httpx.post(f"{empty.api_url}/{path}/filter", json={}, trust_env=False).raise_for_status().text
+        for path in ("automations", "block_documents", "variables", "work_pools", "events")
+    ]
+    assert "Flowise alert: stuck" in answers[0]
+    for secret in SECRETS.values():
+        assert secret not in first + "".join(answers)
+    assert AwsCredentials.load("flowise").aws_secret_access_key.get_secret_value() == SECRETS["AWS_SECRET_ACCESS_KEY"]
+    assert Variable.get("flowise_source_repo") == "acme/flowise"
+
+
+def test_what_differs_is_changed_and_named(empty: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = outcomes()
+    monkeypatch.setenv("GITOPS_TOKEN", "ghp_another")
+    monkeypatch.setenv("SOURCE_REPO", "acme/fork")
+    monkeypatch.setenv("ALERT_LATE_SECONDS", "600")
+    httpx.patch(
+        f"{empty.api_url}/v2/concurrency_limits/flowise-dev", json={"limit": 3}, trust_env=False
+    ).raise_for_status()
+    after = outcomes()
+    assert {name: outcome for name, outcome in after.items() if outcome != "unchanged"} == {
+        "variable flowise_source_repo": "changed: now acme/fork",
+        "limit flowise-dev": "changed: limit was 3",
+        "block github-credentials/flowise": "changed: token",
+        "automation Flowise alert: late": "changed: trigger, actions",
+    }
+    assert GitHubCredentials.load("flowise").token.get_secret_value() == "ghp_another"
+    assert set(outcomes()) == set(before)
+    assert set(outcomes().values()) == {"unchanged"}
+
+
+def test_without_an_address_alerts_are_left_alone(empty: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes()
+    monkeypatch.delenv("ALERT_SLACK_URL")
+    monkeypatch.delenv("ALERT_WEBHOOK_URL")
+    assert "ALERT_BLOCK" in outcomes()["alerts "]
+    kept = httpx.post(f"{empty.api_url}/automations/filter", json={}, trust_env=False).json()
+    assert len(kept) == 4
+
+
+def test_temporary_keys_are_not_kept(empty: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "temporary")
+    assert "temporary" in outcomes()["block aws-credentials/flowise"]
+
+
+def test_what_is_missing_is_said(empty: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALERT_BLOCK", "slack-webhook/nobody")
+    with pytest.raises(NotFound, match="slack-webhook/nobody"):
+        outcomes()
+    monkeypatch.delenv("ALERT_BLOCK")
+    monkeypatch.setenv("ALERT_EMAIL", "ops@example.com")
+    with pytest.raises(InvalidInput, match="SENDGRID_API_KEY, ALERT_EMAIL_FROM are not set"):
+        outcomes()
+    with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(InvalidInput, match="PREFECT_API_URL"):
+        outcomes()
