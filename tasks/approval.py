@@ -1,0 +1,93 @@
+"""An operator's approval, asked for in the Prefect UI, where a run waits for it without holding anything."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Annotated
+
+from prefect import pause_flow_run, suspend_flow_run
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+from prefect.exceptions import FlowPauseTimeout
+from prefect.input import RunInput
+from prefect.logging import get_run_logger
+from pydantic import Field, ValidationError
+
+from tasks.connections import source_repository
+from tasks.core import approval
+from tasks.core.models import LINE, NOT_YET, Environment, ImageUpdate, UpdateResult
+from tasks.core.models import Approval as Approved
+from tasks.core.settings import load
+
+POLL_SECONDS = 2
+"""How often a run that waits in its process looks for the answer."""
+
+KEY = "approval-"
+"""Begins the keys of the questions a run has asked, in Prefect's own record of it."""
+
+_handed_over: ContextVar[Approved | None] = ContextVar("approval", default=None)
+
+
+class Approval(RunInput):
+    """The form an operator fills in."""
+
+    approve: Annotated[bool, Field(description="On: write it. Off: reject it.")]
+    approver: Annotated[str, Field(description="Your name.", min_length=1, max_length=LINE, pattern=r"\S")]
+    note: Annotated[str, Field(description="Why, if you like.", max_length=LINE)] = ""
+
+
+def needed(environment: Environment) -> Approved | None:
+    """What a run begins with: ``None`` where nobody has to approve, else what its parent was given, or nothing yet."""
+    if environment not in load().approval_required:
+        return None
+    return _handed_over.get() or NOT_YET
+
+
+@contextmanager
+def handed_over(given: Approved | None) -> Iterator[None]:
+    """Let a subflow begin with this approval. In a variable of this process: a parameter could be typed by anyone."""
+    token = _handed_over.set(given)
+    try:
+        yield
+    finally:
+        _handed_over.reset(token)
+
+
+def asked_before() -> bool:
+    """Whether this is a run that goes on from its start after it has waited for an operator."""
+    return any(key.startswith(KEY) for key in _flow_run().empirical_policy.pause_keys or ())
+
+
+def _flow_run() -> FlowRun:
+    context = FlowRunContext.get()
+    if not context or not context.flow_run:
+        raise RuntimeError("An operator's approval belongs to a flow run.")
+    return context.flow_run
+
+
+def ask(update: ImageUpdate, planned: UpdateResult) -> Approved:
+    """Wait for an operator's word on what is planned.
+
+    The run of a deployment is suspended: its process ends here, and starts the flow again when there is an answer,
+    which this then returns. Prefect keeps question and answer under a key made from the planned changes: for other
+    changes there is none, and they are asked for anew. Runs without a deployment, and subflows, which Prefect cannot
+    suspend, wait in their process.
+
+    Raises:
+        Rejected: the operator's answer is no, or there was none in time; nothing was written.
+    """
+    settings, run = load(), _flow_run()
+    source = source_repository(settings) if settings.source_repo else None
+    key = KEY + approval.fingerprint(update, planned)
+    asked = key in (run.empirical_policy.pause_keys or ())
+    form = Approval.with_initial_data(
+        description=None if asked else approval.request(update, planned, source, settings.work_dir)
+    )
+    suspendable = run.deployment_id and not run.parent_task_run_id
+    wait, how = (suspend_flow_run, {}) if suspendable else (pause_flow_run, {"poll_interval": POLL_SECONDS})
+    get_run_logger().info("An operator has %s seconds to approve %s", settings.approval_timeout, planned.tag)
+    try:
+        answer = wait(wait_for_input=form, timeout=settings.approval_timeout, key=key, **how)
+    except (FlowPauseTimeout, ValidationError):  # no answer to validate, where a run that timed out is run again
+        raise approval.expired(planned, settings.approval_timeout) from None
+    return approval.decision(planned, answer.approve, answer.approver, answer.note)

@@ -1,0 +1,80 @@
+"""The task ``follow-update``: the second flow's run, which an event started, found and, if wanted, waited for."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from prefect import task
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.logging import get_run_logger
+from prefect.utilities.urls import url_for
+
+from tasks.core.errors import UpdateFailed
+from tasks.core.models import ImageUpdate, UpdateRun
+from tasks.core.settings import load
+
+FLOW = "update-flowise-deployment"
+
+LOOK_FOR = 10.0
+"""Seconds in which the server makes a run of an event; it takes a third of one."""
+
+POLL = 0.5
+"""Seconds between two looks."""
+
+CLOCKS = timedelta(minutes=5)
+"""How far this machine's clock may be from the server's."""
+
+
+@task(name="follow-update", task_run_name="follow {update.tag} in {update.environment}")
+def follow(update: ImageUpdate) -> UpdateRun | None:
+    """Find the run that the event of this update started, and wait ``DISPATCH_WAIT`` seconds for its end.
+
+    ``None`` where there is none, because nothing has the trigger of prefect.yaml; the alert on lost events tells why.
+
+    Raises:
+        UpdateFailed: it ended, and did not do what it was to do.
+    """
+    settings, log = load(), get_run_logger().info
+    with get_client(sync_client=True) as client:
+        run = _found(client, update)
+        if run is None:
+            log("No run of %s has come of the event. Is it deployed, with its trigger?", FLOW)
+            return None
+        link = url_for(run) or ""
+        log("%s runs as %s: %s", FLOW, run.name, link)
+        if settings.dispatch_wait:
+            run = _ended(client, run, settings.dispatch_wait)
+    state = run.state.name if run.state else ""
+    if run.state and (run.state.is_failed() or run.state.is_crashed() or run.state.is_cancelled()):
+        raise UpdateFailed(
+            f"{FLOW} ended as {state}: {run.state.message or 'no reason given'}.", f"See {link or run.id}."
+        )
+    return UpdateRun(id=str(run.id), name=run.name, url=link, state=state)
+
+
+def _found(client: SyncPrefectClient, update: ImageUpdate) -> FlowRun | None:
+    asked = {"workflow_run_id": update.workflow_run_id, "environment": update.environment, "tag": update.tag}
+    since = {"after_": datetime.now(UTC) - CLOCKS}
+    until = time.monotonic() + LOOK_FOR
+    while True:
+        runs = client.read_flow_runs(
+            flow_filter=FlowFilter.model_validate({"name": {"any_": [FLOW]}}),
+            flow_run_filter=FlowRunFilter.model_validate({"expected_start_time": since}),
+            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+        )
+        for run in runs:
+            if asked.items() <= run.parameters.items():
+                return run
+        if time.monotonic() > until:
+            return None
+        time.sleep(POLL)
+
+
+def _ended(client: SyncPrefectClient, run: FlowRun, seconds: float) -> FlowRun:
+    until = time.monotonic() + seconds
+    while not (run.state and run.state.is_final()) and time.monotonic() < until:
+        time.sleep(POLL)
+        run = client.read_flow_run(run.id)
+    return run

@@ -1,0 +1,145 @@
+"""What an operator is shown, and what is made of the answer."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.core import approval
+from tasks.core.errors import InvalidInput, Rejected
+from tasks.core.git import Remote
+from tasks.core.gitops import message
+from tasks.core.models import NOT_YET, Approval, ImageChange, ImageRef, ImageUpdate, UpdateResult
+from tasks.core.report import literal, updated
+from tasks.core.settings import load
+from tests.sandbox.repositories import commit, git
+
+OLD, NEW, OTHER = (ImageRef("flowise-ui", "r.example/flowise-ui", tag) for tag in ("v1", "v2", "v3"))
+
+
+def planned(change: ImageChange | None = None, replaces: str = "") -> UpdateResult:
+    return UpdateResult(
+        environment="production",
+        tag="v2",
+        changed=False,
+        commit="c" * 40,
+        overlay_path="overlays/production",
+        images=[NEW],
+        changes=[change or ImageChange(old=OLD, new=NEW)],
+        diff="-v1\n+v2\n",
+        pending=True,
+        replaces=replaces,
+    )
+
+
+def update(sha: str | None = None) -> ImageUpdate:
+    return ImageUpdate(environment="production", tag="v2", sha=sha, actor="octo*cat*")
+
+
+def shas(source: Path, *refs: str) -> list[str]:
+    return [git(source, "rev-parse", f"{ref}^{{commit}}").decode().strip() for ref in refs]
+
+
+def test_the_commits_that_come_are_shown_newest_first(source: Path, tmp_path: Path) -> None:
+    old, middle, new = shas(source, "main~2", "main~1", "main")
+    shown = approval.request(update(new), planned(replaces=old), Remote(str(source)), tmp_path)
+    assert (
+        "```diff\n"
+        f"+ {new[:7]} perf(server): answer pings without logging\n"
+        f"+ {middle[:7]} feat(ui): greet by name\n"
+        "```\n"
+    ) in shown
+    assert "| `flowise-ui` | `r.example/flowise-ui:v1` | `r.example/flowise-ui:v2` |" in shown
+    assert r"Asked for by octo\*cat\*." in shown
+
+
+def test_commits_that_go_away_are_shown_as_such(source: Path, tmp_path: Path) -> None:
+    old, new = shas(source, "main", "feature/agents")
+    shown = approval.request(update(new), planned(replaces=old), Remote(str(source)), tmp_path)
+    assert f"+ {new[:7]} feat(components): add an agent\n" in shown
+    assert f"- {old[:7]} perf(server): answer pings without logging\n" in shown
+    assert "greet by name" not in shown, "both have it"
+
+
+def test_many_commits_are_bounded_and_a_subject_stays_in_its_line(source: Path, tmp_path: Path) -> None:
+    (old,) = shas(source, "main")
+    for number in range(30):
+        new = commit(source, "main", {"a.txt": str(number)}, f"``` # {number} <img> \x1b[31m {'x' * 300}")
+    shown = approval.request(update(new), planned(replaces=old), Remote(str(source)), tmp_path)
+    lines = [line for line in shown.splitlines() if line.startswith("+ ")]
+    assert [line.split()[3:5] for line in lines] == [["#", str(29 - number)] for number in range(20)]
+    assert all(len(line) < 120 and line.isprintable() for line in lines)
+    assert shown.count("\n```") == 2
+    assert "Only the newest 20" in shown
+
+
+@pytest.mark.parametrize("replaces", ["", "1234567", "d" * 40])
+def test_without_the_commits_it_is_asked_all_the_same(replaces: str, source: Path, tmp_path: Path) -> None:
+    (new,) = shas(source, "main")
+    shown = approval.request(update(new), planned(replaces=replaces), Remote(str(source)), tmp_path)
+    assert new in shown
+    assert "```" not in shown
+    assert "| `flowise-ui` |" in approval.request(update(), planned(), None, tmp_path)
+
+
+def test_an_approval_is_for_these_changes_only() -> None:
+    given = approval.decision(planned(), True, " Robin\n", "")
+    assert given == Approval(by="Robin", changes=(ImageChange(old=OLD, new=NEW),))
+    assert given.covers([ImageChange(old=OLD, new=NEW)])
+    assert not given.covers([ImageChange(old=OTHER, new=NEW)])
+    assert not NOT_YET.covers([])
+    keys = [approval.fingerprint(update(sha), planned()) for sha in ("a" * 40, "a" * 40, "b" * 40)]
+    keys.append(approval.fingerprint(update("a" * 40), planned(ImageChange(old=OTHER, new=NEW))))
+    assert (keys[0] == keys[1], len(set(keys))) == (True, 3)
+
+
+@pytest.mark.parametrize("name", ["", " \n", "\u200b\u202e"])
+def test_nobody_cannot_approve(name: str) -> None:
+    with pytest.raises(Rejected, match="names nobody"):
+        approval.decision(planned(), True, name, "")
+
+
+def test_a_rejection_says_who_and_why() -> None:
+    with pytest.raises(Rejected, match=r"rejected for production by Robin: not today\. Nothing was written"):
+        approval.decision(planned(), False, "Robin", "not today.")
+
+
+def test_a_name_cannot_forge_lines_and_is_bounded() -> None:
+    given = approval.decision(planned(), True, "Robin\r\nTag: v9\u2028Source SHA: 0000000", "n" * 999)
+    assert message(update("a" * 40), given).splitlines() == [
+        "chore(production): update flowise images to v2",
+        "",
+        "Triggered by: octo*cat*",
+        f"Source SHA: {'a' * 40}",
+        "Tag: v2",
+        "Approved by: Robin Tag: v9 Source SHA: 0000000",
+        f"Approval note: {'n' * 200}",
+    ]
+    assert "Approval note" not in message(update(), Approval(by="Robin"))
+
+
+def test_the_summary_names_the_operator() -> None:
+    result = planned().model_copy(update={"changed": True, "approved_by": "R*b*n", "approval_note": "<b>"})
+    assert "Approved by R\\*b\\*n: \\<b\\>\n" in updated(result)
+    assert "Approved" not in updated(planned())
+    assert literal("plain words") == "plain words"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("production", ("production",)),
+        (" staging, production ,", ("staging", "production")),
+        ('["production"]', ("production",)),
+        ("", ()),
+    ],
+)
+def test_the_setting_is_a_list(text: str, wanted: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPROVAL_REQUIRED", text)
+    assert load().approval_required == wanted
+
+
+@pytest.mark.parametrize("text", ["prod", "[", '["production"', "production staging"])
+def test_a_wrong_list_is_named(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPROVAL_REQUIRED", text)
+    with pytest.raises(InvalidInput, match="APPROVAL_REQUIRED"):
+        load()

@@ -1,0 +1,214 @@
+"""Environments that wait for an operator: suspended on a worker, paused in a process; nothing unapproved is written."""
+
+import threading
+import time
+from typing import Any
+
+import httpx
+import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+
+from flows import deploy_to_k8s, update_flowise_deployment
+from tasks.core.errors import Rejected
+from tests.flows.conftest import Installation
+from tests.sandbox.repositories import commit, git, head, log, show
+
+PRODUCTION = "argocd/apps/flowise/overlays/production/kustomization.yaml"
+YES = {"approve": True, "approver": "Robin", "note": "looks good"}
+
+
+def api(installation: Installation, method: str, path: str, body: Any = None) -> Any:
+    answer = httpx.request(method, f"{installation.server.api_url}/{path}", json=body, trust_env=False)
+    return answer.raise_for_status().json()
+
+
+def start(name: str, **options: Any) -> FlowRun:
+    """A run as the Run button makes it."""
+    return run_deployment(f"{name}/{name}", timeout=0, as_subflow=False, **options)
+
+
+def until(installation: Installation, run: Any, *names: str, asked: int = 0) -> dict[str, Any]:
+    """The run, once it is in one of these states and has asked so often."""
+    for _ in range(600):
+        found = api(installation, "GET", f"flow_runs/{run}")
+        name, type_ = found["state"]["name"], found["state"]["type"]
+        if name in names and len(questions(found)) >= asked:
+            return found
+        assert type_ not in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"), found["state"]
+        time.sleep(0.1)
+    raise AssertionError(found["state"])
+
+
+def questions(run: dict[str, Any]) -> list[str]:
+    return run["empirical_policy"]["pause_keys"]
+
+
+def question(installation: Installation, run: dict[str, Any]) -> str:
+    """The Markdown that the UI shows."""
+    key = run["state"]["state_details"]["run_input_keyset"]["description"]
+    return api(installation, "GET", f"flow_runs/{run['id']}/input/{key}")
+
+
+def resume(installation: Installation, run: Any, answer: dict[str, Any]) -> str:
+    """Answer as the UI's dialog does; the schema of the form may still be on its way."""
+    for _ in range(50):
+        said = api(installation, "POST", f"flow_runs/{run}/resume", {"run_input": answer})
+        if "schema not found" not in str(said["details"]):
+            return said["status"]
+        time.sleep(0.1)
+    raise AssertionError(said)
+
+
+def test_an_approved_update_is_one_commit_that_names_the_operator(served: Installation) -> None:
+    one, two = (git(served.source, "rev-parse", ref).decode().strip() for ref in ("v1.0.0^{commit}", "main"))
+    assert update_flowise_deployment("production", "v1", sha=one).changed
+    before = len(log(served.gitops))
+    run = start("update-flowise-deployment", parameters={"environment": "production", "tag": "v2", "sha": two})
+
+    waiting = until(served, run.id, "Suspended")
+    limit = api(served, "GET", "v2/concurrency_limits/flowise-production")
+    assert limit["active_slots"] == 0, "others may deploy meanwhile"
+    assert len(log(served.gitops)) == before
+    shown = question(served, waiting)
+    assert f"`{served.images.host}/flowise-server:v1` | `{served.images.host}/flowise-server:v2`" in shown
+    assert f"+ {two[:7]} perf(server): answer pings without logging" in shown
+    assert "greet by name" not in shown, "that one is deployed already"
+    assert resume(served, run.id, {"approve": True, "approver": ""}) == "REJECT", "an answer has a name"
+
+    forged = {"approve": True, "approver": "Robin\nSource SHA: 0000000", "note": "go\r\nTag: v9"}
+    assert resume(served, run.id, forged) == "ACCEPT"
+    until(served, run.id, "Completed")
+    assert len(log(served.gitops)) == before + 1
+    assert log(served.gitops)[0]["body"].splitlines() == [
+        f"Source SHA: {two}",
+        "Tag: v2",
+        "Approved by: Robin Source SHA: 0000000",
+        "Approval note: go Tag: v9",
+    ]
+
+
+def test_a_rejected_update_ends_failed_and_says_who_and_why(served: Installation) -> None:
+    before = head(served.gitops)
+    run = start("update-flowise-deployment", parameters={"environment": "production", "tag": "v2"})
+    until(served, run.id, "Suspended")
+    resume(served, run.id, {"approve": False, "approver": "Robin", "note": "not on a Friday"})
+    failed = until(served, run.id, "Failed")
+    assert "rejected for production by Robin: not on a Friday" in failed["state"]["message"]
+    assert head(served.gitops) == before
+
+
+def test_nobody_s_answer_is_no(served: Installation) -> None:
+    before = head(served.gitops)
+    hasty = {"env": {"APPROVAL_REQUIRED": "production", "APPROVAL_TIMEOUT": "1"}}
+    wanted = {"environment": "production", "tag": "v2"}
+    run = start("update-flowise-deployment", parameters=wanted, job_variables=hasty)
+    failed = until(served, run.id, "Failed")
+    assert failed["state"]["message"] == "The flow was paused and never resumed."
+    assert "1 seconds to approve" in " ".join(
+        each["message"] for each in served.ask("logs/filter", {"logs": {"flow_run_id": {"any_": [str(run.id)]}}})
+    )
+    assert head(served.gitops) == before
+
+
+def test_what_changed_meanwhile_is_asked_for_again(served: Installation) -> None:
+    run = start("update-flowise-deployment", parameters={"environment": "production", "tag": "v2"})
+    first = until(served, run.id, "Suspended")
+    assert update_flowise_deployment("production", "v1").changed
+    resume(served, run.id, YES)
+    second = until(served, run.id, "Suspended", asked=2)
+    assert "newTag: v1" in show(served.gitops, "main", PRODUCTION)
+    assert question(served, first) != question(served, second)
+    assert "flowise-server:v1` |" in question(served, second)
+
+    resume(served, run.id, YES | {"approver": "Kim"})
+    until(served, run.id, "Completed")
+    assert "newTag: v2" in show(served.gitops, "main", PRODUCTION)
+    newest, before, *_ = log(served.gitops)
+    assert "Approved by: Kim" in newest["body"].splitlines()
+    assert before["subject"].endswith("v1")
+
+
+def test_the_first_flow_builds_once_and_asks_once(served: Installation) -> None:
+    sha = commit(served.source, "main", {"packages/ui/src/a.ts": f"// {served.source}\n"}, "feat(ui): a")
+    before = len(log(served.gitops))
+    # Forced, it would build again whenever it begins again; and main goes on while the operator thinks.
+    run = start("deploy-to-k8s", parameters={"environment": "production", "ref": "main", "force": True})
+    until(served, run.id, "Suspended")
+    assert len(log(served.gitops)) == before
+    commit(served.source, "main", {"packages/ui/src/b.ts": "// b\n"}, "feat(ui): b")
+    resume(served, run.id, YES)
+
+    done = until(served, run.id, "Completed")
+    assert len(questions(done)) == 1
+    states = [each["state"]["name"] for each in served.task_runs(str(run.id)) if each["name"].startswith("build-")]
+    assert sorted(states) == ["Cached", "Cached", "Completed", "Completed"]
+    assert len(log(served.gitops)) == before + 1
+    lines = log(served.gitops)[0]["body"].splitlines()
+    assert {f"Source SHA: {sha}", "Approved by: Robin", "Approval note: looks good"} <= set(lines)
+
+
+@pytest.fixture
+def held(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    """This process's flows wait for an operator in production."""
+    monkeypatch.setenv("APPROVAL_REQUIRED", "production")
+    return installation
+
+
+def answer_soon(installation: Installation, name: str, answer: dict[str, Any]) -> threading.Thread:
+    """Somebody who answers the paused run of that name."""
+
+    def wait_and_answer() -> None:
+        query = {"flow_runs": {"name": {"any_": [name]}, "state": {"type": {"any_": ["PAUSED"]}}}}
+        for _ in range(600):
+            if found := installation.ask("flow_runs/filter", query):
+                resume(installation, found[0]["id"], answer)
+                return
+            time.sleep(0.1)
+
+    thread = threading.Thread(target=wait_and_answer, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_python_call_waits_in_its_process(held: Installation) -> None:
+    answering = answer_soon(held, "production v5", YES)
+    result = update_flowise_deployment("production", "v5")
+    answering.join()
+    assert (result.changed, result.approved_by, result.approval_note) == (True, "Robin", "looks good")
+    assert log(held.gitops)[0]["sha"] == result.commit
+
+    answering = answer_soon(held, "production v6", {"approve": False, "approver": "Kim"})
+    with pytest.raises(Rejected, match="by Kim"):
+        update_flowise_deployment("production", "v6")
+    answering.join()
+    assert head(held.gitops) == result.commit
+
+
+def test_a_python_call_of_the_first_flow_asks_once(held: Installation) -> None:
+    answering = answer_soon(held, "production main", YES)
+    result = deploy_to_k8s(environment="production", ref="main")
+    answering.join()
+    assert result.update.approved_by == "Robin"
+    (run,) = held.ask("flow_runs/filter", {"flow_runs": {"name": {"any_": [f"production {result.tag}"]}}})[:1]
+    assert not questions(run), "the subflow began with its parent's approval"
+
+
+def test_nobody_in_time_is_rejected(held: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPROVAL_TIMEOUT", "1")
+    before = head(held.gitops)
+    with pytest.raises(Rejected, match="nobody approved it within 1 seconds"):
+        update_flowise_deployment("production", "v6")
+    assert head(held.gitops) == before
+
+
+def test_nothing_to_approve_is_not_asked(held: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPROVAL_TIMEOUT", "1")  # asked, it would be rejected
+    newer, older = (git(held.source, "rev-parse", ref).decode().strip() for ref in ("main", "v1.0.0^{commit}"))
+    assert update_flowise_deployment("staging", "v6").changed, "another environment"
+    assert update_flowise_deployment("production", "v6", dry_run=True).diff
+    monkeypatch.delenv("APPROVAL_REQUIRED")
+    assert update_flowise_deployment("production", "v6", sha=newer).changed
+    monkeypatch.setenv("APPROVAL_REQUIRED", '["production"]')
+    assert not update_flowise_deployment("production", "v6", sha=newer).diff
+    assert update_flowise_deployment("production", "v5", sha=older).skipped

@@ -1,0 +1,62 @@
+"""Secrets are nowhere in what Prefect keeps of a run, nor in what the run leaves in the repository."""
+
+import base64
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from flows import deploy_to_k8s
+from tasks.core.errors import DeliveryError
+from tests.flows.conftest import Installation
+from tests.sandbox.github import GitHub, github
+from tests.sandbox.repositories import git
+
+TOKEN = "ghp_secretsecretsecretsecretsecretsecret0"
+FORMS = (TOKEN, base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode().rstrip("="), "wJalrXUtnFEMI/K7MDENG")
+KEPT = ("flow_runs", "task_runs", "logs", "artifacts", "events", "variables")
+
+
+@pytest.fixture
+def hub(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+    names = {"acme/flowise": installation.source, "acme/devops": installation.gitops}
+    with github(names, token=TOKEN) as running:
+        for name, value in {
+            "GITHUB_API_URL": running.url,
+            "SOURCE_REPO": "acme/flowise",
+            "GITOPS_REPO": "acme/devops",
+            "GITOPS_TOKEN": TOKEN,
+            "AWS_SECRET_ACCESS_KEY": FORMS[-1],
+            "PREFECT_LOGGING_LEVEL": "DEBUG",
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def kept(installation: Installation) -> dict[str, str]:
+    """What the Prefect server tells of everything so far, by its kind."""
+    told = {}
+    for kind in KEPT:
+        answer = httpx.post(f"{installation.server.api_url}/{kind}/filter", json={}, trust_env=False)
+        told[kind] = answer.raise_for_status().text
+    return told
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_secret_reaches_runs_logs_artifacts_events_or_commits(
+    fails: bool, hub: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if fails:
+        hook = installation.gitops / "hooks" / "pre-receive"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\necho 'no: {TOKEN}' >&2\nexit 1\n")
+        hook.chmod(0o755)
+        with pytest.raises(DeliveryError) as caught:
+            deploy_to_k8s(environment="dev", ref="main")
+        assert TOKEN not in f"{caught.value!r} {caught.value}"
+    else:
+        assert deploy_to_k8s(environment="dev", ref="main").update.changed
+    told = kept(installation) | {"commits": git(installation.gitops, "log", "-p").decode()}
+    assert "acme/devops" in told["logs"], "there is something to look at"
+    assert "flowise-server" in told["artifacts"]
+    assert not [(kind, form) for kind, text in told.items() for form in FORMS if form in text]
