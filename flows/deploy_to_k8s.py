@@ -10,15 +10,19 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.update_flowise_deployment import update_flowise_deployment
+from tasks.approval import ask, asked_before, handed_over, needed
 from tasks.build_image import build_server, build_ui
 from tasks.connections import source_repository
 from tasks.core.models import (
+    Approval,
     BuiltImage,
     DeployResult,
     Environment,
     ImageUpdate,
     NodeVersion,
+    OptionalLine,
     OptionalTag,
+    Ref,
     Target,
     Transport,
     UpdateResult,
@@ -26,19 +30,22 @@ from tasks.core.models import (
 from tasks.core.settings import load
 from tasks.core.source import Source, checkout
 from tasks.dispatch import dispatch
+from tasks.follow import follow
 from tasks.get_digest import get_digest
 from tasks.set_env import set_env
 from tasks.summary import summarize_deploy
+from tasks.update_kustomization import update_kustomization
 
 
 @flow(name="deploy-to-k8s", flow_run_name="{environment} {ref}")
 def deploy_to_k8s(
     environment: Environment = "dev",
-    ref: str = "main",
+    ref: Ref = "main",
     node_version: NodeVersion = "20",
     tag_version: OptionalTag = None,
     dispatch_via: Transport | None = None,
     force: bool = False,
+    actor: OptionalLine = None,
 ) -> DeployResult:
     """Build both images of a commit, push them, and have their digests written into the GitOps repository.
 
@@ -49,6 +56,7 @@ def deploy_to_k8s(
         tag_version: goes in front of the tag, such as v1.2.0 in v1.2.0-f3a21bc.
         dispatch_via: how the second flow is reached; the setting DISPATCH_VIA where empty.
         force: build again what was built before, and replace a newer source commit by an older one.
+        actor: who asked for it; who started the run, where empty.
 
     Raises:
         tasks.core.errors.DeliveryError: what went wrong, with a hint.
@@ -58,8 +66,8 @@ def deploy_to_k8s(
     via = dispatch_via or settings.dispatch_via
     target = set_env(environment, ref, node_version, tag_version)
     with checkout(source_repository(settings), target.sha, settings.work_dir) as source:
-        server, ui = build_images(target, source, force)
-    update = image_update(target, server, ui)
+        server, ui = build_images(target, source, force and not asked_before())
+    update = image_update(target, server, ui, actor or starter())
     dispatch(update, via)
     result = DeployResult(
         environment=environment,
@@ -69,15 +77,16 @@ def deploy_to_k8s(
         ui=ui,
         dispatched_via=via,
         update=update_inline(update, force) if via == "inline" else None,
+        update_run=follow(update) if via == "prefect-event" else None,
     )
     summarize_deploy(result)
     return result
 
 
 def build_images(target: Target, source: Source, force: bool) -> list[BuiltImage]:
-    """Both images, built side by side and confirmed by the registry; what it has lost since is built again."""
+    """Both images, found or built side by side and confirmed by the registry; what it has lost since is built again."""
     tasks = [build_server, build_ui]
-    builds = [build.with_options(refresh_cache=force).submit(target, source) for build in tasks]
+    builds = [build.with_options(refresh_cache=force).submit(target, source, force) for build in tasks]
     wait(builds)  # also where one fails: the other one reads from the same source
     digests = [get_digest.submit(build.result(), target) for build in builds]
     return [
@@ -86,7 +95,7 @@ def build_images(target: Target, source: Source, force: bool) -> list[BuiltImage
     ]
 
 
-def image_update(target: Target, server: BuiltImage, ui: BuiltImage) -> ImageUpdate:
+def image_update(target: Target, server: BuiltImage, ui: BuiltImage, actor: str) -> ImageUpdate:
     """The message to the second flow."""
     return ImageUpdate.parse(
         environment=target.environment,
@@ -94,12 +103,12 @@ def image_update(target: Target, server: BuiltImage, ui: BuiltImage) -> ImageUpd
         sha=target.sha,
         server_digest=server.digest,
         ui_digest=ui.digest,
-        actor=actor(),
+        actor=actor,
         workflow_run_id=flow_run.id,
     )
 
 
-def actor() -> str:
+def starter() -> str:
     """Who started this run: Prefect's word for it where there is one, else this machine's user."""
     creator = FlowRunContext.get().flow_run.created_by
     if creator and creator.display_value:
@@ -112,5 +121,14 @@ def actor() -> str:
 
 def update_inline(update: ImageUpdate, force: bool) -> UpdateResult:
     """The second flow as a subflow; this run's heartbeat speaks for both, its own would cost a second at the end."""
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    with handed_over(approved(update, force)), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         return update_flowise_deployment(**update.model_dump(), force=force)
+
+
+def approved(update: ImageUpdate, force: bool) -> Approval | None:
+    """The approval the second flow begins with, asked for in this run: Prefect cannot suspend a subflow."""
+    approval = needed(update.environment)
+    if not approval:
+        return None
+    planned = update_kustomization(update, force, approval=approval)
+    return ask(update, planned) if planned.pending else approval

@@ -3,7 +3,9 @@
 from prefect import flow
 from prefect.states import Completed
 
+from tasks.approval import ask, needed
 from tasks.core.models import (
+    Approval,
     Environment,
     ImageUpdate,
     OptionalDigest,
@@ -14,6 +16,7 @@ from tasks.core.models import (
 )
 from tasks.core.settings import load
 from tasks.limits import one_run_in
+from tasks.rollout import check_health, rollout
 from tasks.summary import summarize_update
 from tasks.update_kustomization import update_kustomization
 
@@ -56,7 +59,22 @@ def update_flowise_deployment(
         actor=actor,
         workflow_run_id=workflow_run_id,
     )
-    with one_run_in(environment):
-        result = update_kustomization(update, force, dry_run)
+    result = write(update, force, dry_run, approval=needed(environment))
+    while result.pending:
+        result = write(update, force, dry_run, approval=ask(update, result))
+    if not result.skipped and not dry_run:
+        result = roll_out(result)
     summarize_update(result)
     return Completed(name="Skipped", message=result.skipped, data=result) if result.skipped else result
+
+
+def roll_out(result: UpdateResult) -> UpdateResult:
+    """See the commit into the cluster, and its endpoint answer."""
+    arrived = rollout(result)
+    return result.model_copy(update={"rollout": arrived.model_copy(update={"endpoint": check_health(result)})})
+
+
+def write(update: ImageUpdate, force: bool, dry_run: bool, approval: Approval | None) -> UpdateResult:
+    """Commit the update, unless it is none, a step back or not approved; nobody waits for the environment meanwhile."""
+    with one_run_in(update.environment):
+        return update_kustomization(update, force, dry_run, approval)

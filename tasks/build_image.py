@@ -1,5 +1,6 @@
-"""The tasks ``build-server`` and ``build-ui``: an image of a commit, built and pushed, unless that was done before."""
+"""The tasks ``build-server`` and ``build-ui``: an image of a commit in the registry, built only where it has to be."""
 
+import hashlib
 from contextlib import closing
 from typing import Any
 
@@ -9,43 +10,82 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from tasks.connections import registry
-from tasks.core.models import SERVER, UI, Build, ImageSpec, Target
+from tasks.core.models import Build, ImageSpec, Target
+from tasks.core.registry import Registry
 from tasks.core.settings import load
 from tasks.core.source import Source
+from tasks.core.tags import point_tags
+from tasks.limits import one_build_of
 from tasks.policy import RETRIES
+from tasks.progress import progress_artifacts
 
 
 def build_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """Prefect's cache key: what an image is made of and where it was pushed, but not which environment it is for."""
+    """Prefect's cache key: commit, image and where it was pushed, but not which environment it is for.
+
+    The inputs' name would be no better a key, and has to be fetched: the registry is asked for that one.
+    """
     target: Target = parameters["target"]
-    where = load().ecr_registry.replace(":", "-")
-    return f"{context.task.name}-{where}-{target.sha}-node{target.node_version}"
+    settings, name = load(), context.task.name
+    image: ImageSpec = getattr(settings.images, name.removeprefix("build-"))
+    where = settings.ecr_registry.replace(":", "-")
+    described = hashlib.sha256(image.model_dump_json().encode()).hexdigest()[:12]
+    return f"{name}-{where}-{target.sha}-node{target.node_version}-{described}"
 
 
 CACHED: dict[str, Any] = {"persist_result": True, "result_serializer": "json", "cache_key_fn": build_key}
 
 
 @task(name="build-server", task_run_name="build-server {target.tag}", **CACHED, **RETRIES)
-def build_server(target: Target, source: Source) -> Build:
+def build_server(target: Target, source: Source, force: bool = False) -> Build:
     """Build and push the server's image. See :func:`build_image`."""
-    return build_image(SERVER, target, source)
+    return build_image(load().images.server, target, source, force)
 
 
 @task(name="build-ui", task_run_name="build-ui {target.tag}", **CACHED, **RETRIES)
-def build_ui(target: Target, source: Source) -> Build:
+def build_ui(target: Target, source: Source, force: bool = False) -> Build:
     """Build and push the user interface's image. See :func:`build_image`."""
-    return build_image(UI, target, source)
+    return build_image(load().images.ui, target, source, force)
 
 
-def build_image(image: ImageSpec, target: Target, source: Source) -> Build:
-    """Build one image with BuildKit and push it under the target's tags; the build's output goes to the log.
+def build_image(image: ImageSpec, target: Target, source: Source, force: bool) -> Build:
+    """Find an image with the same inputs in the registry, or build one with BuildKit and push it.
+
+    Args:
+        image: its description.
+        target: the commit, and the tags.
+        source: the commit's files.
+        force: build whatever the registry has.
 
     Raises:
-        NotFound, BuildFailed, Conflict, AccessDenied, Unavailable: see ``tasks.core.publish``.
+        NotFound, BuildFailed, InvalidInput, Conflict, AccessDenied, Unavailable: see ``tasks.core.publish``.
     """
+    with closing(registry(load())) as connected:
+        connected.check(image.name)
+        inputs = source.inputs(image, image.arguments(target.node_version))
+        found = None if force else _same(connected, image, inputs)
+        if found:
+            return found
+        with one_build_of(image.name, inputs):  # another run may have built it meanwhile
+            found = None if force else _same(connected, image, inputs)
+            return found or _built(connected, image, target, source, "" if force else inputs, inputs)
+
+
+def _same(connected: Registry, image: ImageSpec, inputs: str) -> Build | None:
+    digest = connected.digest(image.name, inputs)
+    if digest is None:
+        return None
+    get_run_logger().info("%s was built from the same inputs: %s", digest, inputs)
+    return Build(repository=image.name, digest=digest, flow_run=flow_run.id, reused=f"same inputs as {inputs}")
+
+
+def _built(connected: Registry, image: ImageSpec, target: Target, source: Source, first: str, inputs: str) -> Build:
     from tasks.core.publish import build_and_push  # noqa: PLC0415 - Docker's SDK is only loaded to build
 
-    settings, log = load(), get_run_logger().info
-    with closing(registry(settings)) as connected:
-        digest = build_and_push(image, target, source, connected, settings.build_timeout, log)
+    log = get_run_logger().info
+    # Under the inputs' tag before all others: whoever is killed in between has not built in vain. One that replaces
+    # another gets it last, if at all: it may be immutable.
+    with progress_artifacts(image.name) as progress:
+        digest = build_and_push(image, target, source, connected, load().build_timeout, log, first, progress)
+    point_tags(connected, image.name, digest, (inputs,), log)
     return Build(repository=image.name, digest=digest, flow_run=flow_run.id)

@@ -31,14 +31,17 @@ def get_digest(build: Build, target: Target) -> BuiltImage | None:
         AccessDenied: the registry refuses the credentials.
     """
     log, settings = get_run_logger().info, load()
-    built = build.flow_run == flow_run.id
+    ours = build.flow_run == flow_run.id
+    reused = build.reused or ("" if ours else f"same commit, built by run {build.flow_run}")
     with closing(registry(settings)) as connected:
         if connected.digest(build.repository, build.digest) is None:
-            if built:
+            if ours:
                 raise Unavailable(f"{connected.host} does not show {build.repository}@{build.digest} yet.")
             log("%s@%s was built before, but the registry has it no longer", build.repository, build.digest)
             return None
         tags = point_tags(connected, build.repository, build.digest, target.tags, log)
         uri = f"{connected.host}/{build.repository}:{target.tag}"
-    log("%s is %s%s", uri, build.digest, "" if built else ", built before")
-    return BuiltImage(uri=uri, repository=build.repository, tags=tags, digest=build.digest, built=built)
+    log("%s is %s%s", uri, build.digest, f", not built again: {reused}" if reused else "")
+    return BuiltImage(
+        uri=uri, repository=build.repository, tags=tags, digest=build.digest, built=not reused, reused=reused
+    )

@@ -19,7 +19,23 @@ def one_run_in(environment: Environment) -> Iterator[None]:
 
     The limit ``flowise-<environment>`` is made on first use and shows up in the UI under Concurrency.
     """
-    limit = f"flowise-{environment}"
+    with _place_of(f"flowise-{environment}"):
+        yield
+
+
+@contextmanager
+def one_build_of(image: str, inputs: str) -> Iterator[None]:
+    """Wait until nobody else builds this image of the same inputs.
+
+    There are sixteen limits for an image, ``build-<image>-0`` to ``-f``, by the last digit of the inputs' name: one
+    for each name would fill the UI, and one for all would have different commits wait for each other.
+    """
+    with _place_of(f"build-{image.replace('/', '-')}-{inputs[-1]}"):
+        yield
+
+
+@contextmanager
+def _place_of(limit: str) -> Iterator[None]:
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.upsert_global_concurrency_limit_by_name(limit, 1)
     with concurrency(limit, occupy=1, lease_duration=LEASE, strict=True):

@@ -1,5 +1,7 @@
 """The task ``set-env``: which commit, under which tag, to which environment."""
 
+from typing import Any
+
 from prefect import task
 from prefect.logging import get_run_logger
 
@@ -9,8 +11,11 @@ from tasks.core.models import Environment, Target
 from tasks.core.settings import load
 from tasks.policy import RETRIES
 
+# Persisted: a run that goes on after it has waited for an operator has the commit it began with, wherever main is now.
+KEPT: dict[str, Any] = {"persist_result": True, "result_serializer": "json"}
 
-@task(name="set-env", task_run_name="set-env {environment} {ref}", timeout_seconds=900, **RETRIES)
+
+@task(name="set-env", task_run_name="set-env {environment} {ref}", timeout_seconds=900, **KEPT, **RETRIES)
 def set_env(environment: Environment, ref: str, node_version: str, tag_version: str | None = None) -> Target:
     """Resolve a ref of the source repository, without a checkout, and name its images.
 

@@ -5,7 +5,7 @@ from prefect.logging import get_run_logger
 
 from tasks.connections import gitops_repository, source_repository
 from tasks.core import gitops
-from tasks.core.models import ImageUpdate, UpdateResult
+from tasks.core.models import Approval, ImageUpdate, UpdateResult
 from tasks.core.settings import load
 from tasks.policy import RETRIES
 
@@ -16,13 +16,16 @@ from tasks.policy import RETRIES
     timeout_seconds=1800,
     **RETRIES,
 )
-def update_kustomization(update: ImageUpdate, force: bool = False, dry_run: bool = False) -> UpdateResult:
+def update_kustomization(
+    update: ImageUpdate, force: bool = False, dry_run: bool = False, approval: Approval | None = None
+) -> UpdateResult:
     """Write the update's images into its environment's overlay, commit and push; no commit where nothing changes.
 
     Args:
         update: what to write.
         force: also replace a newer source commit by an older one.
         dry_run: only tell what would be written.
+        approval: who approved which changes, other ones are not written; ``None`` where nobody has to.
 
     Raises:
         InvalidInput, NotFound: the overlay isn't there, or is no kustomization; nothing was changed.
@@ -36,8 +39,11 @@ def update_kustomization(update: ImageUpdate, force: bool = False, dry_run: bool
         overlays=settings.overlays_path,
         work_dir=settings.work_dir,
         source=source_repository(settings) if settings.source_repo else None,
+        images=settings.images,
     )
-    result = gitops.write(repository, update, settings.ecr_registry, log, force=force, dry_run=dry_run)
+    result = gitops.write(
+        repository, update, settings.ecr_registry, log, force=force, dry_run=dry_run, approval=approval
+    )
     log(_outcome(result))
     return result
 
@@ -47,6 +53,8 @@ def _outcome(result: UpdateResult) -> str:
         return f"Skipped: {result.skipped}"
     if result.changed:
         return f"Pushed {result.commit}:\n{result.diff}"
+    if result.pending:
+        return f"To be approved, nothing is written yet:\n{result.diff}"
     if result.diff:
         return f"Dry run, nothing is written:\n{result.diff}"
     return f"{result.overlay_path} is up to date at {result.commit}: nothing to commit"

@@ -2,12 +2,17 @@
 
 import base64
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.core.protobuf import fields
+
 KEPT_LINES = 20
 """How many lines of a step's output a failure is explained with."""
+
+CACHE = "importing cache manifest"
+"""Begins the name of the step that looks into another image for layers; a build goes on without."""
 
 
 @dataclass
@@ -29,24 +34,26 @@ class Progress:
 
     Args:
         log: is called with each line.
+        progress: is called with the fraction of the known steps that are done; it never falls.
     """
 
-    def __init__(self, log: Callable[[str], None]) -> None:
-        self._log = log
+    def __init__(self, log: Callable[[str], None], progress: Callable[[float], None] = lambda _: None) -> None:
+        self._log, self._progress = log, progress
         self._steps: dict[str, Step] = {}
+        self._done, self._told = 0, 0.0
 
     def record(self, aux: str) -> None:
         """Take one ``moby.buildkit.trace`` record: a base64 ``StatusResponse`` of BuildKit's control API."""
-        for number, value in _fields(base64.b64decode(aux)):
+        for number, value in fields(base64.b64decode(aux)):
             if number == 1:
-                self._vertex(dict(_fields(value)))
+                self._vertex(dict(fields(value)))
             elif number == 3:
-                self._output(dict(_fields(value)))
+                self._output(dict(fields(value)))
 
     @property
     def failed(self) -> Step | None:
-        """The step that failed by itself, rather than being cancelled with the others."""
-        failures = [step for step in self._steps.values() if step.error]
+        """The step that failed by itself, rather than being cancelled with the others, or a cache that was not there."""
+        failures = [step for step in self._steps.values() if step.error and not step.name.startswith(CACHE)]
         return next((step for step in failures if not step.error.endswith("context canceled")), None)
 
     def _step(self, digest: bytes) -> Step:
@@ -65,6 +72,9 @@ class Progress:
                 self._tell(step, rest)
             step.done, step.error = True, vertex.get(7, b"").decode(errors="replace")
             self._log(f"#{step.number} {_outcome(step, vertex)}")
+            self._done += 1
+            self._told = max(self._told, self._done / len(self._steps))
+            self._progress(self._told)
 
     def _output(self, entry: dict[int, Any]) -> None:
         # control.proto: VertexLog {vertex=1 timestamp=2 stream=3 msg=4}; a message may end within a line
@@ -89,33 +99,5 @@ def _outcome(step: Step, vertex: dict[int, Any]) -> str:
 
 
 def _seconds(timestamp: bytes) -> float:
-    parts = dict(_fields(timestamp))
+    parts = dict(fields(timestamp))
     return float(parts.get(1, 0)) + float(parts.get(2, 0)) / 1e9
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a protobuf message: numbers, and bytes for everything that has a length.
-
-    By hand, because BuildKit's messages are not packaged for Python and these few fields need no schema.
-    """
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        number, kind = key >> 3, key & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        size, at = _varint(message, at) if kind == 2 else ({1: 8, 5: 4}[kind], at)
-        yield number, message[at : at + size]
-        at += size
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at

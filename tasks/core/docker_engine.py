@@ -1,11 +1,11 @@
 """Builds and pushes by a Docker Engine, through its API and Docker's own SDK; no docker command is needed."""
 
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import docker
@@ -17,23 +17,37 @@ from docker.utils import kwargs_from_env
 from docker.utils.json_stream import json_stream
 
 from tasks.core.buildkit import Progress
-from tasks.core.errors import (
-    AccessDenied,
-    BuildFailed,
-    Conflict,
-    DeliveryError,
-    InvalidInput,
-    NotFound,
-    Terminal,
-    Unavailable,
-)
+from tasks.core.engine_errors import build_error, refused
+from tasks.core.errors import BuildFailed, Unavailable
+from tasks.core.layers import Layers
 from tasks.core.models import ImageSpec
+from tasks.core.registry_errors import push_error
 
 Log = Callable[[str], None]
+Fraction = Callable[[float], None]
 
 CONNECT_TIMEOUT = 10
 
-LAYER_DONE = ("Pushed", "Layer already exists")
+
+@dataclass(frozen=True)
+class Help:
+    """What a build may take from elsewhere.
+
+    ``cache_from`` is an image whose layers are used where they fit; every image built here carries what is needed
+    for that (BuildKit's inline cache). It knows the layers it has itself, and so those of the last stage of its
+    Dockerfile alone: stages before it are skipped where all that follows is unchanged, and are otherwise built.
+    The cache that knows all stages (``mode=max``) is buildx's, and not the engine's.
+
+    ``session`` is the id of the BuildKit session that has the logins for this, and for private base images.
+    """
+
+    cache_from: str = ""
+    session: str = ""
+
+    def params(self) -> dict[str, str]:
+        """The parameters of the engine's call."""
+        cache = {"cachefrom": json.dumps([self.cache_from])} if self.cache_from else {}
+        return cache | ({"session": self.session} if self.session else {})
 
 
 @contextmanager
@@ -66,6 +80,8 @@ def build(
     *,
     timeout: float,
     log: Log,
+    progress: Fraction = lambda _: None,
+    helped: Help = Help(),
 ) -> str:
     """Build with BuildKit and return the image's id in the engine (``sha256:...``).
 
@@ -76,18 +92,20 @@ def build(
         build_args: values of the Dockerfile's ``ARG``.
         timeout: seconds the build may take.
         log: is called with each line of progress.
+        progress: is called with the fraction of the steps that are done.
+        helped: what the build may take from elsewhere.
 
     Raises:
         BuildFailed: the Dockerfile's build failed or took too long; ends with the build's last lines.
         Unavailable: the engine, or a registry the Dockerfile uses, failed.
     """
-    progress, started, built = Progress(log), time.monotonic(), ""
-    with _building(client, image, context, build_args, timeout) as records:
+    told, started, built = Progress(log, progress), time.monotonic(), ""
+    with _building(client, image, context, build_args, timeout, helped) as records:
         for record in records:
             if "error" in record:
-                raise _build_error(image, record["error"], progress)
+                raise build_error(image, record["error"], told.failed)
             if record.get("id") == "moby.buildkit.trace":
-                progress.record(record["aux"])
+                told.record(record["aux"])
             elif record.get("id") == "moby.image.id":
                 built = record["aux"]["ID"]
     if built:
@@ -99,7 +117,12 @@ def build(
 
 @contextmanager
 def _building(
-    client: docker.APIClient, image: ImageSpec, context: Iterator[bytes], build_args: Mapping[str, str], timeout: float
+    client: docker.APIClient,
+    image: ImageSpec,
+    context: Iterator[bytes],
+    build_args: Mapping[str, str],
+    timeout: float,
+    helped: Help,
 ) -> Iterator[Iterable[dict[str, Any]]]:
     """The engine's records of a build, which ends with the block, by itself, or when its time is over."""
     # The SDK's own build() has no way to ask for BuildKit (docker-py issue 2230): hence the call by hand.
@@ -109,9 +132,10 @@ def _building(
         params={
             "version": "2",
             "dockerfile": image.dockerfile,
-            "buildargs": json.dumps(dict(build_args)),
+            "buildargs": json.dumps({**build_args, "BUILDKIT_INLINE_CACHE": "1"}),
             "platform": image.platform,
             "rm": "1",
+            **helped.params(),
         },
         headers={"Content-Type": "application/x-tar"},
         data=context,
@@ -120,7 +144,7 @@ def _building(
     )
     with response:
         if response.status_code != requests.codes.ok:
-            raise _refused(f"The Docker Engine refused to build {image.name}", response)
+            raise refused(f"The Docker Engine refused to build {image.name}", response)
         records: Any = CancellableStream(json_stream(response.iter_content(chunk_size=None)), response)
         # The engine stops a build when the connection ends, but the one who waits for a silent build cannot end it.
         deadline = threading.Timer(max(0.0, started + timeout - time.monotonic()), records.close)
@@ -131,7 +155,15 @@ def _building(
             deadline.cancel()
 
 
-def push(client: docker.APIClient, built: str, reference: str, tag: str, auth: dict[str, str] | None, log: Log) -> str:
+def push(
+    client: docker.APIClient,
+    built: str,
+    reference: str,
+    tag: str,
+    auth: dict[str, str] | None,
+    log: Log,
+    progress: Fraction = lambda _: None,
+) -> str:
     """Push an image of the engine and return the digest it has in the registry.
 
     Args:
@@ -141,81 +173,22 @@ def push(client: docker.APIClient, built: str, reference: str, tag: str, auth: d
         tag: the tag to push it under.
         auth: ``username`` and ``password``; ``None`` to use what ``docker login`` left.
         log: is called with each line of progress.
+        progress: is called with the fraction of the layers that are there.
 
     Raises:
-        AccessDenied, NotFound, Conflict, Unavailable: as the registry answers.
+        AccessDenied, NotFound, Conflict, Terminal, Unavailable: as the registry answers.
     """
-    digest = ""
+    digest, layers = "", Layers(log, progress)
     try:
         client.tag(built, reference, tag)
         for record in client.push(reference, tag=tag, auth_config=auth, stream=True, decode=True):
             if "error" in record:
                 raise push_error(f"{reference}:{tag}", record["error"])
             digest = record.get("aux", {}).get("Digest", digest)
-            if record.get("status") in LAYER_DONE:
-                log(f"{record['id']}: {record['status']}")
+            layers.record(record)
     except APIError as error:
         raise push_error(f"{reference}:{tag}", str(error.explanation or error)) from None
     if not digest:
         raise Unavailable(f"The push of {reference}:{tag} ended without a digest.")
     log(f"Pushed {reference}:{tag} as {digest}")
     return digest
-
-
-NETWORK = re.compile(
-    r"(?<![\w./-])(client\.timeout|timeout|timed out|deadline exceeded|connection (refused|reset)|no such host|eof"
-    r"|no route to host|network is unreachable|server misbehaving|temporary failure|too many requests|toomanyrequests"
-    r"|server error|service unavailable|bad gateway|transport is closing)(?![\w./-])"
-)
-"""What a network or a busy server is known by; not as a part of a path or a name, such as ``src/timeout.ts``."""
-DENIED = ("denied", "unauthorized", "no basic auth", "authentication required", "forbidden", "incorrect username")
-ABSENT = ("name unknown", "name_unknown", "does not exist", "repository not found")
-NO_SPACE = "no space left"
-
-
-def _build_error(image: ImageSpec, error: str, progress: Progress) -> DeliveryError:
-    step, said = progress.failed, error.lower()
-    its_own = "dockerfile parse error" in said or (step is not None and "exit code" in step.error)
-    if not its_own and NO_SPACE in said:
-        return Terminal(f"The Docker Engine has no space left to build {image.name}.", "Run docker system prune there.")
-    if not its_own and NETWORK.search(said):
-        return Unavailable(
-            f"The build of {image.name} could not get what it needs: {error}", "Can the engine reach it?"
-        )
-    where = f" at {step.name}" if step else ""
-    tail = "".join(f"\n  {line}" for line in step.lines) if step else ""
-    return BuildFailed(f"The build of {image.name} failed{where}: {error}{tail}", f"Mend {image.dockerfile}.")
-
-
-def push_error(reference: str, said: str) -> DeliveryError:
-    """A registry's refusal, as the engine or the registry words it, as one of ours."""
-    # Without the image's own names, which may be made of any words.
-    image, _, tag = reference.rpartition(":")
-    host, _, repository = image.partition("/")
-    names = "|".join(map(re.escape, (image, host, host.partition(":")[0], repository, tag)))
-    words = re.sub(rf"https?://[^\s\"]+|(?<![\w.-])({names})(?![\w.-])", "", said).lower()
-    if "immutable" in words:
-        return Conflict(
-            f"{reference} exists already, with another digest, and the repository's tags are immutable.",
-            "Deploy with a new tag_version, delete the tag, or make the repository's tags mutable.",
-        )
-    if any(part in words for part in DENIED):
-        return AccessDenied(
-            f"The registry refused the credentials for {reference}: {said}",
-            "ECR: check the AWS credentials and their policy. Others: docker login on the machine that runs this.",
-        )
-    if NO_SPACE in words:
-        return Terminal(f"There is no space left to push {reference}: {said}", "Free some, then run again.")
-    if any(part in words for part in ABSENT):
-        return NotFound(f"The registry has no repository for {reference}: {said}", "Create it first.")
-    return Unavailable(f"{reference} could not be pushed: {said}")
-
-
-def _refused(what: str, response: requests.Response) -> DeliveryError:
-    try:
-        said = str(response.json()["message"])
-    except (ValueError, KeyError, TypeError):
-        said = response.text[:500]
-    if response.status_code >= requests.codes.server_error and "dockerfile" not in said.lower():
-        return Unavailable(f"{what}: {said}")
-    return InvalidInput(f"{what}: {said}", "Check the Dockerfile's path and the platform.")

@@ -43,6 +43,10 @@ class AccessDenied(Terminal):
     """The other side answered, and refused these credentials."""
 
 
+class LoginExpired(AccessDenied):
+    """The login was good, and is no longer; a new one may be."""
+
+
 class BuildFailed(Terminal):
     """The Dockerfile's own build failed; the message ends with the build's last lines."""
 
@@ -51,8 +55,20 @@ class Conflict(Terminal):
     """The thing exists, is different, and must not be replaced."""
 
 
+class Rejected(Terminal):
+    """An operator said no, or nobody said anything in time."""
+
+
 class PushRefused(Terminal):
     """The git server refuses the commit: a protected branch, a hook, a missing permission."""
+
+
+class RolloutFailed(Terminal):
+    """Argo CD did not bring the commit to a healthy end, or its endpoint does not answer; says what was not ready."""
+
+
+class UpdateFailed(Terminal):
+    """The other repository's flow got the update, and failed."""
 
 
 class Unavailable(Retryable):

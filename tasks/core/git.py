@@ -205,20 +205,45 @@ def init(directory: Path, where: Remote) -> None:
     (directory / "info" / "attributes").write_text("* -export-ignore -export-subst\n")
 
 
-def fetch_commit(where: Remote, sha: str, directory: Path) -> None:
+def fetch_commit(where: Remote, sha: str, directory: Path, *options: str) -> None:
     """Fetch one commit with all its files and without its history into a new repository.
+
+    Args:
+        where: the repository it is in.
+        sha: full sha of the commit.
+        directory: the new repository.
+        options: more of git-fetch(1)'s, such as a filter.
 
     Raises:
         NotFound: no branch or tag of the repository has this commit.
     """
     init(directory, where)
     try:
-        run(where, "fetch", "-q", "--depth=1", "--no-tags", "origin", sha, directory=directory)
+        run(where, "fetch", "-q", *options, "--depth=1", "--no-tags", "origin", sha, directory=directory)
     except NotFound:
         # Some servers hand out only what a branch or tag points at: take everything, then look.
-        run(where, "fetch", "-q", "--tags", "origin", "+refs/heads/*:refs/heads/*", directory=directory)
+        run(where, "fetch", "-q", *options, "--tags", "origin", "+refs/heads/*:refs/heads/*", directory=directory)
         if sha not in run(where, "rev-list", "--all", directory=directory).split():
             raise NotFound(f"{where.url} has no commit {sha}.", "Push it first, or check the sha.") from None
+
+
+def fetch_folders(where: Remote, sha: str, directory: Path) -> None:
+    """Fetch one commit as :func:`fetch_commit`, but without its files where the server can do so.
+
+    Raises:
+        NotFound: no branch or tag of the repository has this commit.
+    """
+    fetch_commit(where, sha, directory, "--filter=blob:none")
+    # Forget that it is a part of another one: git would go and fetch each file that is asked for, by itself.
+    run(where, "config", "--remove-section", "remote.origin", directory=directory)
+    run(where, "config", "remote.origin.url", where.url, directory=directory)
+
+
+def has(directory: Path, *objects: str) -> bool:
+    """Whether a repository has all of these objects."""
+    asked = "".join(f"{name}\n" for name in objects).encode()
+    answer = run(Remote(str(directory)), "cat-file", "--batch-check", directory=directory, stdin=asked)
+    return not any(line.endswith(" missing") for line in answer.splitlines())
 
 
 @contextmanager

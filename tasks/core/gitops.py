@@ -12,14 +12,17 @@ from tasks.core import kustomization, order
 from tasks.core.branch import DEPTH, Branch
 from tasks.core.errors import InvalidInput, LostRace, NotFound
 from tasks.core.git import Remote
-from tasks.core.models import SERVER, UI, ImageChange, ImageRef, ImageUpdate, UpdateResult
-from tasks.core.scratch import scratch
+from tasks.core.models import Approval, Environment, ImageChange, ImageRef, Images, ImageUpdate, UpdateResult
+from tasks.core.scratch import scratch, turn
 
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 """What kustomize looks for in a folder (kustomize's api/konfig, RecognizedKustomizationFileNames)."""
 
 FAR = 1000
 """Commits of the GitOps branch to look through for an environment's last deployment."""
+
+WHOLE = 0x7FFFFFFF
+"""Commits that git takes for the whole history (git-fetch(1), ``--depth``)."""
 
 PATIENCE = 120.0
 """Seconds to go on after lost races before the next retry is Prefect's."""
@@ -35,6 +38,7 @@ class GitOps:
         overlays: the folder with one overlay for each environment.
         work_dir: where fetched objects may live meanwhile.
         source: the source repository, which knows what is newer; ``None`` where only GitOps history may tell.
+        images: what the two images are called.
     """
 
     where: Remote
@@ -42,6 +46,7 @@ class GitOps:
     overlays: str
     work_dir: Path
     source: Remote | None = None
+    images: Images = Images()
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,9 @@ class Edit:
     after: str
 
 
-def images_of(update: ImageUpdate, registry: str) -> list[ImageRef]:
+def images_of(update: ImageUpdate, registry: str, images: Images) -> list[ImageRef]:
     """What the overlay has to say: by digest where there is one, else by tag."""
-    wanted = ((SERVER, update.server_digest), (UI, update.ui_digest))
+    wanted = ((images.server, update.server_digest), (images.ui, update.ui_digest))
     return [
         ImageRef(spec.name, f"{registry}/{spec.name}", None if digest else update.tag, digest)
         for spec, digest in wanted
@@ -70,11 +75,13 @@ def write(
     *,
     force: bool = False,
     dry_run: bool = False,
+    approval: Approval | None = None,
 ) -> UpdateResult:
     """Write an update's images into its environment's overlay, commit and push.
 
     The edit is made on the branch's head; when somebody else pushes first, it is made again on the new head.
-    Where a newer source commit is deployed, nothing is written and the result says why.
+    Where a newer source commit is deployed, nothing is written and the result says why; where an approval is for
+    other changes than those that would be written, neither, and the result is pending.
 
     Args:
         repository: where the overlays are.
@@ -83,6 +90,7 @@ def write(
         log: is called with each line of progress.
         force: also replace a newer source commit.
         dry_run: only tell what would be written.
+        approval: who approved which changes; ``None`` where nobody has to.
 
     Raises:
         NotFound: no such repository, branch or overlay.
@@ -90,26 +98,32 @@ def write(
         PushRefused, AccessDenied, Unavailable: as the git server answers.
         LostRace: other writers were faster for two minutes.
     """
-    images = images_of(update, registry)
-    with scratch(repository.work_dir) as folder:
-        branch = Branch(repository.where, repository.branch, folder / "gitops.git")
-        started, lost = time.monotonic(), 0
+    started, lost = time.monotonic(), 0
+    with (
+        scratch(repository.work_dir) as folder,
+        Branch(repository.where, repository.branch, folder / "gitops.git") as branch,
+    ):
         while True:
-            planned, edit = _plan(branch, repository, update, images, log)
-            if dry_run or edit.before == edit.after:
-                return planned
-            if not force and (newer := _newer(branch, repository, update, folder)):
-                return _skipped(planned, edit, newer)
             try:
-                commit = branch.commit(edit.path, edit.after.encode(), message(update))
-                branch.push(commit)
-                return planned.model_copy(update={"changed": True, "commit": commit})
+                with turn(repository.work_dir):
+                    planned, edit = _plan(
+                        branch, repository, update, images_of(update, registry, repository.images), log
+                    )
+                    if dry_run or edit.before == edit.after:
+                        return planned
+                    if not force and (newer := _newer(branch, repository, update, folder)):
+                        return _skipped(planned, edit, newer)
+                    if approval and not approval.covers(planned.changes):
+                        return _pending(planned, branch)
+                    commit = branch.commit(edit.path, edit.after.encode(), message(update, approval))
+                    branch.push(commit)
+                    return _written(planned, commit, approval)
             except LostRace as race:
                 lost += 1
                 if time.monotonic() - started > PATIENCE:
                     raise
                 log(f"{race.message} Trying again on the new head.")
-                time.sleep(random.uniform(0, min(2.0, 0.05 * 2**lost)))  # noqa: S311 - spreads writers, no secret
+            time.sleep(random.uniform(0, min(2.0, 0.05 * 2**lost)))  # noqa: S311 - spreads writers, no secret
 
 
 def _plan(
@@ -139,12 +153,19 @@ def _newer(branch: Branch, repository: GitOps, update: ImageUpdate, folder: Path
     """The source commit that is deployed, where the update's comes before it."""
     if not update.sha:
         return None
-    for depth in (DEPTH, FAR):
-        deployed = order.deployments(branch.messages(depth), update.environment)
-        if deployed:
-            commits = folder / f"source-{branch.head}.git"
-            return deployed[0] if order.is_older(update.sha, deployed, repository.source, commits) else None
-    return None
+    deployed = _deployed(branch, update.environment)
+    commits = folder / f"source-{branch.head}.git"
+    return deployed[0] if deployed and order.is_older(update.sha, deployed, repository.source, commits) else None
+
+
+def _deployed(branch: Branch, environment: Environment) -> list[str]:
+    """The source commits that an environment got, newest first."""
+    for depth in (DEPTH, FAR, WHOLE):
+        messages = branch.messages(depth)
+        deployed = order.deployments(messages, environment)
+        if deployed or len(messages) < depth:
+            break
+    return deployed
 
 
 def _skipped(planned: UpdateResult, edit: Edit, newer: str) -> UpdateResult:
@@ -156,9 +177,23 @@ def _skipped(planned: UpdateResult, edit: Edit, newer: str) -> UpdateResult:
     return planned.model_copy(update={"skipped": reason, "images": images, "changes": (), "diff": ""})
 
 
-def message(update: ImageUpdate) -> str:
+def _pending(planned: UpdateResult, branch: Branch) -> UpdateResult:
+    deployed = _deployed(branch, planned.environment)
+    return planned.model_copy(update={"pending": True, "replaces": deployed[0] if deployed else ""})
+
+
+def _written(planned: UpdateResult, commit: str, approval: Approval | None) -> UpdateResult:
+    by, note = (approval.by, approval.note) if approval else ("", "")
+    return planned.model_copy(
+        update={"changed": True, "commit": commit, "approved_by": by, "approval_note": note},
+    )
+
+
+def message(update: ImageUpdate, approval: Approval | None = None) -> str:
     """The commit message, line by line that of the user's workflow; a line without a value is left out."""
     body = {"Triggered by": update.actor, "Source SHA": update.sha, "Tag": update.tag}
+    if approval:
+        body |= {"Approved by": approval.by, "Approval note": approval.note}
     lines = [f"{name}: {value}" for name, value in body.items() if value]
     return f"chore({update.environment}): update flowise images to {update.tag}\n\n" + "\n".join(lines) + "\n"
 

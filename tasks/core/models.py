@@ -1,11 +1,12 @@
 """The values that travel between tasks, flows, repositories and people."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from tasks.core import image_rules
 from tasks.core.errors import InvalidInput
 
 Environment = Literal["dev", "staging", "production"]
@@ -17,6 +18,9 @@ Transport = Literal["inline", "prefect-event", "repository-dispatch"]
 EVENT = "flowise-image-updated"
 """Name of the Prefect event, and ``event_type`` of the GitHub ``repository_dispatch``."""
 
+NodeVersion = Literal["18", "20", "22", "24"]
+"""The Dockerfiles' NODE_VERSION: Node's even releases, which get long-term support."""
+
 TAG_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 """A tag, by the OCI distribution specification, "Pulling manifests"."""
 
@@ -25,6 +29,15 @@ DIGEST_PATTERN = r"sha256:[0-9a-f]{64}"
 
 SHA_PATTERN = r"[0-9a-f]{7,40}"
 """A commit, abbreviated to no less than git's and GitHub's seven characters."""
+
+REF_PATTERN = r"^[^-\x00-\x20\x7f~^:?*\[\\][^\x00-\x20\x7f~^:?*\[\\]{0,254}$"
+"""What a form can tell of a branch, tag or commit; ``tasks.core.git.check_ref`` knows git's rules to the end."""
+
+LINE_PATTERN = r"^[^\x00-\x1f\x7f\x85\u2028\u2029]*$"
+"""What a form can tell of one line of printable text."""
+
+LINE = 200
+"""Characters of a line that a person may send: a name, a note."""
 
 
 def _one_printable_line(value: str) -> str:
@@ -40,8 +53,8 @@ def _empty_is_none(value: object) -> object:
 
 Tag = Annotated[str, Field(pattern=rf"^{TAG_PATTERN}$")]
 Digest = Annotated[str, Field(pattern=rf"^{DIGEST_PATTERN}$")]
-NodeVersion = Annotated[str, Field(pattern=r"^[0-9][0-9A-Za-z._-]{0,31}$")]
-Line = Annotated[str, Field(max_length=200), AfterValidator(_one_printable_line)]
+Ref = Annotated[str, Field(pattern=REF_PATTERN)]
+Line = Annotated[str, Field(max_length=LINE, pattern=LINE_PATTERN), AfterValidator(_one_printable_line)]
 
 # The patterns let "" through, so that a JSON schema made of them (the Run form's) does, too.
 _Optional = BeforeValidator(_empty_is_none)
@@ -49,6 +62,10 @@ OptionalTag = Annotated[Annotated[str, Field(pattern=rf"^({TAG_PATTERN})?$")] | 
 OptionalSha = Annotated[Annotated[str, Field(pattern=rf"^({SHA_PATTERN})?$")] | None, _Optional]
 OptionalDigest = Annotated[Annotated[str, Field(pattern=rf"^({DIGEST_PATTERN})?$")] | None, _Optional]
 OptionalLine = Annotated[Line | None, _Optional]
+
+
+def _more_of(default: "ImageSpec") -> Callable[[object], object]:
+    return lambda given: {**dict(default), **given} if isinstance(given, Mapping) else given
 
 
 class Value(BaseModel):
@@ -90,7 +107,7 @@ class ImageUpdate(Value):
     workflow_run_id: OptionalLine = None
 
     @classmethod
-    def parse(cls, **fields: object) -> "ImageUpdate":
+    def parse(cls, /, **fields: object) -> "ImageUpdate":
         """Check the fields of a message that came from outside.
 
         Raises:
@@ -128,32 +145,69 @@ class Target(Value):
         return (self.tag, "latest", self.sha)
 
 
-class ImageSpec(Value):
-    """How one image is made: ``context`` is a folder of the source repository, ``dockerfile`` a path inside of it."""
+InRepository = Annotated[str, Field(min_length=1), AfterValidator(image_rules.inside)]
 
-    name: str
-    dockerfile: str
-    context: str = "."
-    platform: str = "linux/amd64"
+
+class ImageSpec(Value):
+    """How one image is made.
+
+    Args:
+        name: its name in the manifests, and its repository in the registry.
+        dockerfile: a path inside of the context.
+        context: a folder of the source repository.
+        paths: patterns of ``.dockerignore``, here for what the context consists of; everything by default.
+        build_args: values of the Dockerfile's ``ARG``, beside ``NODE_VERSION``.
+        platform: what it runs on.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]+([._/-]+[a-z0-9]+)*$", max_length=255)]
+    dockerfile: InRepository
+    context: InRepository = "."
+    paths: tuple[Annotated[Line, Field(min_length=1)], ...] = ()
+    build_args: Annotated[dict[str, Line], AfterValidator(image_rules.public)] = {}
+    platform: Annotated[str, Field(pattern=r"^[a-z0-9]+(/[a-z0-9]+){1,2}$")] = "linux/amd64"
+
+    _supported = model_validator(mode="before")(image_rules.supported)
+
+    def arguments(self, node_version: str) -> dict[str, str]:
+        """All build arguments of a run."""
+        return {image_rules.RUNS_ARGUMENT: node_version, **self.build_args}
 
 
 SERVER = ImageSpec(name="flowise-server", dockerfile="packages/server/Dockerfile")
 UI = ImageSpec(name="flowise-ui", dockerfile="packages/ui/Dockerfile")
 
 
+class Images(Value):
+    """The two images of a delivery; where a field of one is not given, it is the default's."""
+
+    server: Annotated[ImageSpec, BeforeValidator(_more_of(SERVER))] = SERVER
+    ui: Annotated[ImageSpec, BeforeValidator(_more_of(UI))] = UI
+
+    @model_validator(mode="after")
+    def _two(self) -> "Images":
+        if self.server.name == self.ui.name:
+            raise ValueError(f"both images are called {self.ui.name}")
+        return self
+
+
 class Build(Value):
-    """What building an image left in the registry, as Prefect caches it; ``flow_run`` is the run that built it."""
+    """What is in the registry for a commit, as Prefect caches it.
+
+    ``flow_run`` is the run that built it, or found it there; ``reused`` says then why nothing was built.
+    """
 
     repository: str
     digest: Digest
     flow_run: str | None
+    reused: str = ""
 
 
 class BuiltImage(Value):
     """An image in the registry.
 
     ``uri`` is ``registry/repository:tag``; ``digest`` is what the registry answers for that tag;
-    ``built`` is false when an image that was already there is used.
+    ``built`` is false when an image that was already there is used, and ``reused`` says why.
     """
 
     uri: str
@@ -161,6 +215,7 @@ class BuiltImage(Value):
     tags: tuple[str, ...]
     digest: Digest
     built: bool
+    reused: str = ""
 
 
 class ImageChange(Value):
@@ -170,11 +225,29 @@ class ImageChange(Value):
     new: ImageRef
 
 
+class Approval(Value):
+    """An operator's word for these changes and no others; ``by`` is the name as it was typed."""
+
+    by: Line = ""
+    note: Line = ""
+    changes: tuple[ImageChange, ...] = ()
+
+    def covers(self, changes: Sequence[ImageChange]) -> bool:
+        """Whether these are the changes that somebody approved."""
+        return bool(self.by) and self.changes == tuple(changes)
+
+
+NOT_YET = Approval()
+"""Somebody has to approve, and nobody did so far."""
+
+
 class UpdateResult(Value):
     """What the second flow did to the GitOps repository.
 
     ``commit`` holds this state, also when nothing had to change. ``changes`` and ``diff`` (a unified one) are what
-    changed, or would have in a dry run. ``skipped`` says why nothing was written though something would change.
+    changed, or would have in a dry run. ``skipped`` says why nothing was written though something would change;
+    ``pending`` that nothing was, because nobody approved these changes. ``replaces`` is then the source commit that is
+    deployed, where it is known.
     """
 
     environment: Environment
@@ -186,10 +259,44 @@ class UpdateResult(Value):
     changes: Sequence[ImageChange] = ()
     diff: str = ""
     skipped: str = ""
+    pending: bool = False
+    replaces: str = ""
+    approved_by: str = ""
+    approval_note: str = ""
+    rollout: "Rollout | None" = None
+
+
+class Rollout(Value):
+    """How an update arrived in the cluster; one that failed is an exception.
+
+    ``revision`` is the commit Argo CD has deployed (the pushed one or a descendant), ``images`` those it sees running,
+    ``seconds`` how long it was waited for, ``message`` Argo CD's own words, or why there was no waiting, ``endpoint`` the
+    answer of the environment's health check.
+    """
+
+    application: str
+    status: Literal["healthy", "skipped"]
+    revision: str = ""
+    images: Sequence[str] = ()
+    seconds: float = 0
+    message: str = ""
+    endpoint: str = ""
+
+
+class UpdateRun(Value):
+    """The second flow's run where it is one of its own; ``url`` is its page in the UI, ``state`` the last one seen."""
+
+    id: str
+    name: str
+    url: str
+    state: str
 
 
 class DeployResult(Value):
-    """What the first flow did. ``update`` is the second flow's result where it ran inline."""
+    """What the first flow did.
+
+    ``update`` is the second flow's result where it ran inline, ``update_run`` its run where an event started one.
+    """
 
     environment: Environment
     tag: str
@@ -198,3 +305,4 @@ class DeployResult(Value):
     ui: BuiltImage
     dispatched_via: Transport
     update: UpdateResult | None = None
+    update_run: UpdateRun | None = None

@@ -38,7 +38,7 @@ def is_older(sha: str, deployed: Sequence[str], source: git.Remote | None, folde
         return False
     if source and git.FULL_SHA.fullmatch(sha) and git.FULL_SHA.fullmatch(newest):
         try:
-            return _is_ancestor(source, sha, newest, folder)
+            return is_ancestor(source, sha, newest, folder)
         except DeliveryError:
             pass  # an update must not depend on the source repository being there
     return any(_same(sha, other) for other in earlier)
@@ -48,7 +48,12 @@ def _same(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-def _is_ancestor(source: git.Remote, sha: str, newest: str, folder: Path) -> bool:
+def is_ancestor(source: git.Remote, sha: str, newest: str, folder: Path) -> bool:
+    """Whether a commit comes before another one, by their repository; commits alone are fetched, into ``folder``.
+
+    Raises:
+        NotFound, AccessDenied, Unavailable: as the git server answers.
+    """
     git.init(folder, source)
     fetch = ("fetch", "-q", "--no-tags", "--filter=tree:0")
     git.run(source, *fetch, f"--depth={NEAR}", "origin", sha, newest, directory=folder)

@@ -1,40 +1,127 @@
 """An image of a commit, built and pushed."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import docker
 
 from tasks.core import docker_engine
+from tasks.core.buildkit_session import session
+from tasks.core.docker_engine import Help
+from tasks.core.docker_login import docker_login
+from tasks.core.errors import DeliveryError, LoginExpired, Unavailable
 from tasks.core.models import ImageSpec, Target
-from tasks.core.registry import Registry
+from tasks.core.registry import Credentials, Registry
 from tasks.core.source import Source
 from tasks.core.tags import point_tags
 
+Log = Callable[[str], None]
+Progress = Callable[[Literal["build", "push"], float], None]
+
 
 def build_and_push(
-    image: ImageSpec, target: Target, source: Source, registry: Registry, timeout: int, log: Callable[[str], None]
+    image: ImageSpec,
+    target: Target,
+    source: Source,
+    registry: Registry,
+    timeout: int,
+    log: Log,
+    first: str = "",
+    progress: Progress = lambda _phase, _fraction: None,
 ) -> str:
     """Build one image of a commit, push it under the target's tags, and return its digest.
 
-    Whatever would stop the push or the build is asked for first, so that nothing is built in vain.
+    Whatever would stop the push or the build is asked for first, so that nothing is built in vain. What the engine
+    has built of the image before, or the registry's newest image has, is not built again.
+
+    Args:
+        image: what to build.
+        target: the commit, and the tags.
+        source: the commit's files.
+        registry: where it goes.
+        timeout: seconds the build may take.
+        log: is called with each line of progress.
+        first: the tag to push it under before the others; the full sha by default.
+        progress: is called with the fraction of the build, and then of the push, that is done.
 
     Raises:
         NotFound: the commit has no such Dockerfile, or the registry no such repository.
         BuildFailed: as the Dockerfile's build says.
         Conflict: a tag other than ``latest`` is immutable and means another image.
-        AccessDenied, Unavailable: as the registry, the git server or the engine answers.
+        AccessDenied, Terminal, Unavailable: as the registry, the git server or the engine answers.
     """
     registry.check(image.name)
-    context = source.context(image)
-    build_args = {"NODE_VERSION": target.node_version}
+    source.context(image)  # raises where there is none
     with docker_engine.engine(timeout) as engine:
-        built = docker_engine.build(engine, image, context, build_args, timeout=timeout, log=log)
-        user, password = registry.credentials() or ("", "")
-        digest = docker_engine.push(
-            engine,
-            built,
-            f"{registry.host}/{image.name}",
-            target.sha,
-            auth={"username": user, "password": password} if user else None,
-            log=log,
-        )
+        build = partial(_build, engine, image, target, source, timeout, log, partial(progress, "build"))
+        with session(engine, partial(_login, registry)) as opened:
+            built = _with_layers_of(_newest(registry, image.name, log), build, opened, log)
+        digest = _push(engine, built, registry, image.name, first or target.sha, log, partial(progress, "push"))
     point_tags(registry, image.name, digest, target.tags, log)
     return digest
+
+
+def _build(
+    engine: docker.APIClient,
+    image: ImageSpec,
+    target: Target,
+    source: Source,
+    timeout: int,
+    log: Log,
+    progress: docker_engine.Fraction,
+    helped: Help,
+) -> str:
+    arguments = image.arguments(target.node_version)
+    context = source.context(image)
+    return docker_engine.build(
+        engine, image, context, arguments, timeout=timeout, log=log, progress=progress, helped=helped
+    )
+
+
+def _with_layers_of(cache: str, build: Callable[[Help], str], opened: str, log: Log) -> str:
+    """Build with the layers of another image, and without them where they cannot be had: a cache is no need."""
+    try:
+        return build(Help(cache, opened))
+    except Unavailable as failure:
+        if not cache:
+            raise
+        log(f"{failure.message} Once more, without the layers of {cache}.")
+        return build(Help(session=opened))
+
+
+def _newest(registry: Registry, repository: str, log: Log) -> str:
+    """The image whose layers may be of use; none where there is none yet."""
+    try:
+        digest = registry.newest(repository)
+    except DeliveryError as failure:
+        log(f"No layers of {registry.host}/{repository} are used: {failure.message}")
+        return ""
+    return f"{registry.host}/{repository}@{digest}" if digest else ""
+
+
+def _login(registry: Registry, host: str) -> Credentials | None:
+    return registry.credentials() if host == registry.host else docker_login(host)
+
+
+def _push(
+    engine: docker.APIClient,
+    built: str,
+    registry: Registry,
+    repository: str,
+    tag: str,
+    log: Log,
+    progress: docker_engine.Fraction,
+) -> str:
+    """Push with a login made now, after the build; and with another one where that expires meanwhile."""
+
+    def once() -> str:
+        user, password = registry.credentials() or ("", "")
+        auth = {"username": user, "password": password} if user else None
+        return docker_engine.push(engine, built, f"{registry.host}/{repository}", tag, auth, log, progress)
+
+    try:
+        return once()
+    except LoginExpired as expired:
+        log(f"{expired.message} Once more, with a new login.")
+        return once()

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 
 import httpx
 
-from tasks.core.errors import AccessDenied, Conflict, DeliveryError, InvalidInput, NotFound, Unavailable
+from tasks.core.docker_login import docker_login
+from tasks.core.errors import AccessDenied, Conflict, DeliveryError, InvalidInput, LoginExpired, NotFound, Unavailable
+from tasks.core.registry_errors import meaning, refusal
 
 MANIFESTS = ", ".join(
     (
@@ -26,6 +28,9 @@ MANIFESTS = ", ".join(
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
 MAX_PORT = 65535
+
+MOVING = "latest"
+"""The one tag that is expected to change its meaning."""
 
 Credentials = tuple[str, str]
 
@@ -66,19 +71,7 @@ class Registry:
         Raises:
             AccessDenied: there is something, but it cannot be read.
         """
-        from docker.auth import load_config  # noqa: PLC0415 - costs a third of a second that warm runs save
-        from docker.errors import DockerException  # noqa: PLC0415
-
-        try:
-            found = load_config().resolve_authconfig(self.host) or {}
-        except DockerException as error:
-            raise AccessDenied(
-                f"What docker login left for {self.host} cannot be read: {error}.",
-                f"Run docker login {self.host} again.",
-            ) from None
-        # A credential helper's answer has the names in capitals.
-        user, password = (found.get(name) or found.get(name.title()) for name in ("username", "password"))
-        return (user, password) if user and password else None
+        return docker_login(self.host)
 
     def check(self, repository: str) -> None:
         """Make sure, before anything is built, that the registry answers and accepts these credentials.
@@ -103,6 +96,14 @@ class Registry:
             raise Unavailable(f"{self.host} names no digest for {repository}:{reference}.", "Is it an OCI registry?")
         return str(digest)
 
+    def newest(self, repository: str) -> str | None:
+        """The digest of the image that was pushed last, as far as the registry can tell; ``None`` where there is none.
+
+        Raises:
+            AccessDenied, Unavailable: as the registry answers.
+        """
+        return self.digest(repository, MOVING)
+
     def add_tag(self, repository: str, digest: str, tag: str) -> None:
         """Point a tag at an image that is already there; no layer is sent.
 
@@ -126,7 +127,7 @@ class Registry:
         self, method: str, path: str, repository: str, headers: Mapping[str, str] | None = None, content: bytes = b""
     ) -> httpx.Response:
         answer = self._send(method, path, headers, content)
-        if answer.status_code == httpx.codes.UNAUTHORIZED:
+        if answer.status_code == httpx.codes.UNAUTHORIZED or (self._authorization and _expired(answer)):
             self._authorization = {"Authorization": self._answer_challenge(answer, repository)}
             answer = self._send(method, path, headers, content)
         if answer.is_success or (answer.status_code == httpx.codes.NOT_FOUND and method != "PUT"):
@@ -169,20 +170,16 @@ class Registry:
 
     def _explain(self, answer: httpx.Response, repository: str, path: str) -> DeliveryError:
         said = f"{answer.status_code} {_message(answer)}".strip()
-        what = f"{self.host}/{repository}"
+        what, words = f"{self.host}/{repository}", said.replace(repository, "")
         if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            return AccessDenied(
-                f"The registry refused the credentials for {what}: {said}.",
-                f"ECR: check the AWS credentials and their policy. Others: docker login {self.host}.",
-            )
-        if "immutable" in said.replace(repository, "").lower():
-            return Conflict(
-                f"{what}, {path.rpartition('/')[2]}: {said}.",
-                "Deploy with a new tag_version, delete the tag, or make the repository's tags mutable.",
-            )
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            return NotFound(f"The registry has no repository {what}: {said}.", "Create it first.")
-        return Unavailable(f"The registry failed on {what}: {said}.")
+            return refusal(LoginExpired if _expired(answer) else AccessDenied, what, said)
+        if meaning(words) is Conflict:
+            return refusal(Conflict, f"{what}:{path.rpartition('/')[2]}", said)
+        return refusal(NotFound if answer.status_code == httpx.codes.NOT_FOUND else Unavailable, what, said)
+
+
+def _expired(answer: httpx.Response) -> bool:
+    return answer.status_code == httpx.codes.FORBIDDEN and meaning(_message(answer)) is LoginExpired
 
 
 def _message(answer: httpx.Response) -> str:

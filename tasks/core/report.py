@@ -1,17 +1,20 @@
 """Results as Markdown that a person likes to read."""
 
+import re
+from collections.abc import Sequence
+
 from tasks.core.models import BuiltImage, DeployResult, ImageChange, UpdateResult
 
 
 def deployed(result: DeployResult) -> str:
     """The first flow's summary: the images, and how the second flow was told."""
     rows = "\n".join(_image_row(image) for image in (result.server, result.ui))
-    then = f"\n{updated(result.update)}" if result.update else f"\nSent on its way via `{result.dispatched_via}`.\n"
+    then = updated(result.update) if result.update else _sent(result)
     return (
         f"# {result.environment}: {result.tag}\n\n"
         f"Source commit `{result.sha}`\n\n"
         "| image | | digest | tags |\n| --- | --- | --- | --- |\n"
-        f"{rows}\n{then}"
+        f"{rows}\n\n{then}"
     )
 
 
@@ -20,19 +23,57 @@ def updated(result: UpdateResult) -> str:
     if result.skipped:
         return f"## Skipped\n\n{result.skipped}\n"
     if not result.diff:
-        return f"## Nothing to commit\n\n`{result.overlay_path}` already says so, at commit `{result.commit}`.\n"
-    rows = "\n".join(_change_row(change) for change in result.changes)
+        return (
+            f"## Nothing to commit\n\n`{result.overlay_path}` already says so, at commit `{result.commit}`.\n\n"
+            f"{_rollout(result)}"
+        )
     return (
         f"## {result.overlay_path}\n\n"
         f"{'Commit' if result.changed else 'Dry run, nothing is written, on top of'} `{result.commit}`\n\n"
-        "| image | before | now |\n| --- | --- | --- |\n"
-        f"{rows}\n\n```diff\n{result.diff.rstrip()}\n```\n"
+        f"{_approval(result)}{changes(result.changes)}\n{_rollout(result)}"
+        f"```diff\n{result.diff.rstrip()}\n```\n"
     )
+
+
+def _rollout(result: UpdateResult) -> str:
+    if not result.rollout:
+        return ""
+    if result.rollout.status == "skipped":
+        said = f"Rollout not waited for: {result.rollout.message}."
+    else:
+        said = f"Argo CD: `{result.rollout.application}` is healthy at `{result.rollout.revision}`, "
+        said += f"after {result.rollout.seconds:.0f} s."
+    endpoint = f" Its endpoint answers {literal(result.rollout.endpoint)}." if result.rollout.endpoint else ""
+    return f"{said}{endpoint}\n\n"
+
+
+def changes(images: Sequence[ImageChange]) -> str:
+    """A table of images, before and after."""
+    rows = "\n".join(_change_row(change) for change in images)
+    return f"| image | before | now |\n| --- | --- | --- |\n{rows}\n"
+
+
+def _approval(result: UpdateResult) -> str:
+    if not result.approved_by:
+        return ""
+    note = f": {literal(result.approval_note)}" if result.approval_note else ""
+    return f"Approved by {literal(result.approved_by)}{note}\n\n"
+
+
+def literal(text: str) -> str:
+    """A line of foreign text that shows as it is, without a meaning in Markdown or HTML."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def _sent(result: DeployResult) -> str:
+    run = result.update_run
+    to = f": [{run.name}]({run.url}) was {run.state} at that time" if run else ""
+    return f"Sent on its way via `{result.dispatched_via}`{to}.\n"
 
 
 def _image_row(image: BuiltImage) -> str:
     tags = ", ".join(f"`{tag[:16]}`" for tag in image.tags)
-    return f"| `{image.repository}` | {'built' if image.built else 'built before'} | `{image.digest}` | {tags} |"
+    return f"| `{image.repository}` | {literal(image.reused) or 'built'} | `{image.digest}` | {tags} |"
 
 
 def _change_row(change: ImageChange) -> str:

@@ -4,11 +4,24 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import from_json
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tasks.core.errors import InvalidInput
-from tasks.core.models import Transport
+from tasks.core.models import Environment, Images, Transport
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return from_json(value)
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def _json(value: object) -> object:
+    return from_json(value) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -21,6 +34,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
 
     source_repo: str = Field("", description="Source repository: `owner/name` on GitHub, a git URL or a path.")
+    source_branch: str = Field("main", description="Branch of the source repository whose new commits go to dev.")
+    source_paths: str = Field(
+        "packages/**,Dockerfile",
+        description="Files whose change is deployed: patterns of GitHub Actions' `paths`, with commas between.",
+    )
     gitops_repo: str = Field("", description="GitOps repository: `owner/name` on GitHub, a git URL or a path.")
     gitops_branch: str = Field("main", description="Branch of the GitOps repository that Argo CD watches.")
     overlays_path: str = Field(
@@ -50,15 +68,73 @@ class Settings(BaseSettings):
     github_api_url: str = Field(
         "https://api.github.com", description="GitHub's API; `https://HOST/api/v3` for GitHub Enterprise."
     )
+    github_webhook_secret: SecretStr | None = Field(
+        None, description="Secret of the GitHub webhooks; the receiver does not start without."
+    )
     dispatch_via: Transport = Field(
         "inline",
         description="How the second flow is reached: `inline` (a subflow), `prefect-event`, `repository-dispatch`.",
     )
+    approval_required: Annotated[tuple[Environment, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (),
+        description="Environments that wait for an operator in the Prefect UI: `staging,production`, or a JSON list.",
+    )
+    approval_timeout: Annotated[int, Field(gt=0)] = Field(
+        86400, description="Seconds an operator has to approve; then the update counts as rejected."
+    )
+    images: Annotated[Images, NoDecode, BeforeValidator(_json)] = Field(
+        default_factory=Images,
+        description="The two images, where they differ from Flowise's: JSON with the keys `server` and `ui`, each with"
+        " `name`, `dockerfile`, `context`, `paths`, `build_args`, `platform` as needed.",
+    )
+    dispatch_wait: Annotated[int, Field(ge=0)] = Field(
+        0, description="Seconds the first flow waits for the run that its `prefect-event` started; 0: not at all."
+    )
     build_timeout: Annotated[int, Field(gt=0)] = Field(3600, description="Seconds one image's build may take.")
     git_timeout: Annotated[int, Field(gt=0)] = Field(600, description="Seconds one git command may take.")
+    argocd_server: str = Field(
+        "", description="Argo CD: a host (HTTPS), or a URL. The rollout is skipped where it is not set."
+    )
+    argocd_auth_token: SecretStr | None = Field(
+        None, description="Token of an Argo CD account that may get and sync the applications."
+    )
+    argocd_project: str = Field(
+        "", description="AppProject of the applications; with it a missing one is told from a forbidden one."
+    )
+    rollout_timeout: Annotated[float, Field(gt=0)] = Field(600, description="Seconds a rollout may take.")
+    rollout_poll_seconds: Annotated[float, Field(gt=0)] = Field(
+        5, description="Seconds between two looks at a rollout."
+    )
+    dev_endpoint: str = Field("", description="Address of dev, to check after a rollout; no check where not set.")
+    staging_endpoint: str = Field("", description="The same for staging.")
+    prod_endpoint: str = Field("", description="The same for production.")
+    health_path: str = Field("/api/v1/ping", description="What is asked for at an endpoint; any 2xx is healthy.")
+    health_tries: Annotated[int, Field(gt=0)] = Field(10, description="How often an endpoint is asked.")
+    health_seconds: Annotated[float, Field(ge=0)] = Field(10, description="Seconds between two tries.")
+    alert_slack_url: SecretStr | None = Field(None, description="Slack's incoming webhook that alerts go to.")
+    alert_webhook_url: SecretStr | None = Field(
+        None, description="URL that alerts are posted to, as JSON with `subject`, `body` and `text`."
+    )
+    alert_email: str = Field("", description="Addresses that alerts go to, by SendGrid; commas between them.")
+    alert_email_from: str = Field("", description="Sender of those mails.")
+    sendgrid_api_key: SecretStr | None = Field(None, description="SendGrid's key for those mails.")
+    alert_block: str = Field(
+        "", description="Another notification block that alerts go to, as `type-slug/name`, made in the UI."
+    )
+    alert_stuck_seconds: Annotated[int, Field(ge=90)] = Field(
+        300, description="Seconds without a heartbeat after which a running run counts as stuck."
+    )
+    alert_late_seconds: Annotated[int, Field(ge=10)] = Field(
+        300, description="Seconds a run may wait as Late for a worker."
+    )
     work_dir: Path = Field(
         Path(tempfile.gettempdir()), description="Where fetched sources live while a run needs them."
     )
+
+    def endpoint(self, environment: Environment) -> str:
+        """Where an environment answers; empty where it is not known."""
+        known = {"dev": self.dev_endpoint, "staging": self.staging_endpoint, "production": self.prod_endpoint}
+        return known[environment]
 
     def require(self, *names: str) -> None:
         """Make sure that these settings have a value.
@@ -83,5 +159,9 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        said = "; ".join(f"{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
+        said = "; ".join(f"{_name(*each['loc'])}: {each['msg']}" for each in error.errors())
         raise InvalidInput(f"The settings are not valid: {said}.", "They are read from the environment.") from None
+
+
+def _name(variable: str | int, *inside: str | int) -> str:
+    return ".".join(map(str, (str(variable).upper(), *inside)))

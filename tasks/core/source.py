@@ -1,15 +1,20 @@
-"""One commit of the source repository, fetched when somebody first needs it, as Docker build contexts."""
+"""One commit of the source repository, fetched when somebody first needs it, as Docker build contexts.
+
+What the commit's images are made of is known from its folders alone; the files are fetched by the first build. From
+a server that knows no filters everything comes at once.
+"""
 
 import shutil
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tasks.core import git
-from tasks.core.dockerignore import Ignore
-from tasks.core.errors import NotFound, Unavailable
+from tasks.core.content import Content, File, listed
+from tasks.core.errors import InvalidInput, NotFound, Unavailable
+from tasks.core.image_rules import unsupported_mount
 from tasks.core.models import ImageSpec
 from tasks.core.process import CommandFailed
 from tasks.core.scratch import scratch
@@ -29,46 +34,93 @@ class Source:
 
     def __init__(self, where: git.Remote, sha: str, repository: Path) -> None:
         self.where, self.sha = where, sha
-        self._repository, self._fetched = repository, False
+        self._repository, self._folders = repository, repository.with_name(f"{repository.name}-folders")
+        self._whole: Path | None = None
+        self._files = dict[str, File]()
         self._fetching = threading.Lock()  # both builds want the commit at the same moment
 
     def repository(self) -> Path:
-        """A bare repository that has the commit; fetched by the first who asks.
+        """A bare repository that has the commit with all its files; fetched by the first who asks.
 
         Raises:
             NotFound, AccessDenied, Unavailable: as the git server answers.
         """
         with self._fetching:
-            if not self._fetched:
+            if not self._whole:
                 shutil.rmtree(self._repository, ignore_errors=True)  # of an attempt that failed
                 git.fetch_commit(self.where, self.sha, self._repository)
-                self._fetched = True
-        return self._repository
+                self._whole = self._repository
+            return self._whole
+
+    def inputs(self, image: ImageSpec, build_args: Mapping[str, str]) -> str:
+        """The name of all that an image of this commit is made of: see :meth:`tasks.core.content.Content.tag`.
+
+        Raises:
+            NotFound: the commit has no such Dockerfile.
+            AccessDenied, Unavailable: as the git server answers.
+        """
+        return self._content(image).tag(build_args)
 
     def context(self, image: ImageSpec) -> Iterator[bytes]:
         """The image's build context as a tar stream, without what ``.dockerignore`` leaves out.
 
         Raises:
             NotFound: the commit has no such Dockerfile; raised by the call, before anything is sent.
+            InvalidInput: the Dockerfile needs what a build does not get here.
         """
-        keep = self._filter(image)
-        return self._stream(image.context, keep)
+        self.repository()
+        content = self._content(image)
+        self._check(image)
+        return self._stream(image.context, content.keeps)
 
-    def _filter(self, image: ImageSpec) -> Callable[[str], bool]:
-        folder = "" if image.context in ("", ".") else f"{image.context.rstrip('/')}/"
-        repository = self.repository()
-        if git.read(repository, self.sha, folder + image.dockerfile) is None:
+    def _content(self, image: ImageSpec) -> Content:
+        folder = _prefix(image)
+        files = {path.removeprefix(folder): file for path, file in self._listed().items() if path.startswith(folder)}
+        if image.dockerfile not in files:
             raise NotFound(
                 f"Commit {self.sha[:7]} of {self.where.url} has no {folder}{image.dockerfile}, "
                 f"which {image.name} is built from.",
                 "Add the Dockerfile, or deploy a ref that has it.",
             )
-        # As BuildKit does: a Dockerfile's own ignore file goes before the context's.
-        for name in (f"{image.dockerfile}.dockerignore", ".dockerignore"):
-            text = git.read(repository, self.sha, folder + name)
-            if text is not None:
-                return Ignore(text.decode(errors="replace"), always=[image.dockerfile]).keeps
-        return lambda path: True
+        return Content(image, files, self._read)
+
+    def _check(self, image: ImageSpec) -> None:
+        path = _prefix(image) + image.dockerfile
+        text = self._read(self._listed()[path]).decode(errors="replace")
+        if kind := unsupported_mount(text):
+            # BuildKit would go on without the secret, unless the step says required.
+            raise InvalidInput(
+                f"{path} of {image.name} has a RUN --mount=type={kind}, and a build is handed none here.",
+                "Fetch what is private before the build, or build this image elsewhere.",
+            )
+
+    def _listed(self) -> dict[str, File]:
+        """The commit's files by path."""
+        with self._fetching:
+            if not self._files:
+                here = self._whole or self._fetch_folders()
+                self._files = listed(git.run(git.Remote(str(here)), "ls-tree", "-r", "-z", self.sha, directory=here))
+                if git.has(here, *(file.object for file in self._files.values())):
+                    self._whole = here  # nobody asked for the files: the server knows no filters
+            return self._files
+
+    def _fetch_folders(self) -> Path:
+        shutil.rmtree(self._folders, ignore_errors=True)
+        git.fetch_folders(self.where, self.sha, self._folders)
+        return self._folders
+
+    def _read(self, file: File) -> bytes:
+        here = self._whole or self._folders
+        if not (git.has(here, file.object) or self._fetch(file)):
+            here = self.repository()
+        return git.run_bytes(git.Remote(str(here)), "cat-file", "blob", file.object, directory=here)
+
+    def _fetch(self, file: File) -> bool:
+        """Fetch one file; some servers hand out only what a branch or tag points at."""
+        with self._fetching, suppress(NotFound):
+            git.run(self.where, "fetch", "-q", "--no-tags", "origin", file.object, directory=self._folders)
+            return True
+        return False
 
     def _stream(self, folder: str, keep: Callable[[str], bool]) -> Iterator[bytes]:
         try:
@@ -86,6 +138,10 @@ def checkout(where: git.Remote, sha: str, work_dir: Path) -> Iterator[Source]:
     """A commit to build from; what was fetched of it is gone on leaving. Nothing is fetched before it is used."""
     with scratch(work_dir) as folder:
         yield Source(where, sha, folder / "source.git")
+
+
+def _prefix(image: ImageSpec) -> str:
+    return "" if image.context == "." else f"{image.context}/"
 
 
 def _records(files: tarfile.TarFile, keep: Callable[[str], bool]) -> Iterator[bytes]:

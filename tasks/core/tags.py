@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+from tasks.core.content import PREFIX
 from tasks.core.errors import Conflict
-from tasks.core.registry import Registry
-
-MOVING = "latest"
-"""The one tag that is expected to change its meaning."""
+from tasks.core.registry import MOVING, Registry
 
 
 def point_tags(
@@ -14,7 +12,8 @@ def point_tags(
 ) -> tuple[str, ...]:
     """Make these tags mean this digest, without sending a layer, and return those that do.
 
-    ``latest`` stays behind, with a line in the log, where the repository's tags are immutable.
+    ``latest`` and the tag of an image's inputs stay behind, with a line in the log, where the repository's tags are
+    immutable.
 
     Raises:
         NotFound: the registry does not have the digest.
@@ -30,7 +29,8 @@ def _point(registry: Registry, repository: str, digest: str, tag: str, log: Call
     try:
         registry.add_tag(repository, digest, tag)
     except Conflict as conflict:
-        if tag != MOVING:
+        # Inputs get another image only where one was built again on purpose: the one before is as good.
+        if tag != MOVING and not tag.startswith(PREFIX):
             raise
         log(f"{conflict.message} It stays as it is.")
         return False

@@ -384,3 +384,20 @@ def test_the_patience_is_minded(gitops: Path, work: Path, monkeypatch: pytest.Mo
         write(gitops, work)
     assert len(pushes) > 1
     assert 1.0 <= time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(("near", "far"), [(2, 4), (2, 400)])
+def test_a_deployment_far_back_in_history_still_counts(
+    near: int, far: int, hub: GitHub, gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.core.branch.DEPTH", near)
+    monkeypatch.setattr("tasks.core.gitops.DEPTH", near)
+    monkeypatch.setattr("tasks.core.gitops.FAR", far)
+    older, newer = "1" * 40, "2" * 40
+    for sha in (older, newer):
+        write(remote(hub), work, sha=sha, tag=sha[:7])
+    for number in range(8):
+        repositories.commit(gitops, "main", {"README.md": f"{number}\n"}, "something else")
+    head = repositories.head(gitops)
+    assert newer[:7] in write(remote(hub), work, sha=older, tag=older[:7]).skipped
+    assert repositories.head(gitops) == head

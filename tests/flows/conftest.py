@@ -16,13 +16,15 @@ from flows import deploy_to_k8s, update_flowise_deployment
 from tasks.build_image import build_server, build_ui
 from tasks.dispatch import dispatch
 from tasks.get_digest import get_digest
+from tasks.rollout import rollout
 from tasks.set_env import set_env
 from tasks.update_kustomization import update_kustomization
 from tests.sandbox.prefect_server import PrefectServer, prefect_server
+from tests.sandbox.processes import running
 from tests.sandbox.registry import Registry
 
 PROJECT = Path(__file__).parents[2]
-TASKS = (set_env, build_server, build_ui, get_digest, dispatch, update_kustomization)
+TASKS = (set_env, build_server, build_ui, get_digest, dispatch, update_kustomization, rollout)
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +100,20 @@ def installation(
     monkeypatch.setenv("GITOPS_REPO", str(gitops))
     monkeypatch.setenv("ECR_REGISTRY", images.host)
     return Installation(source, gitops, images, server)
+
+
+@pytest.fixture
+def served(installation: Installation) -> Iterator[Installation]:
+    """Both deployments of prefect.yaml, and a worker for their pool."""
+    pool = installation.run("-m", "prefect", "work-pool", "create", "flowise", "--type", "process", "--overwrite")
+    assert pool.returncode == 0, pool.stderr
+    deployed = installation.run("-m", "prefect", "--no-prompt", "deploy", "--all")
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    worker = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "flowise"]
+    env = {**installation.environment(), "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    log = installation.server.home / "worker.log"
+    with running(worker, log=log, ready=lambda: "started!" in log.read_text(), env=env):
+        yield installation
 
 
 @pytest.fixture

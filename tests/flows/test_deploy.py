@@ -146,9 +146,9 @@ def test_other_repositories_with_other_dockerfiles(installation: Installation) -
         {"packages/server/Dockerfile": dockerfile, "packages/ui/Dockerfile": dockerfile, ".dockerignore": None},
         "build: nothing but a file",
     )
-    result = deploy_to_k8s(environment="production", ref="main", node_version="18.20.4")
+    result = deploy_to_k8s(environment="production", ref="main", node_version="18")
     config = installation.images.config("flowise-server", result.tag)
-    assert config["config"]["Labels"] == {"node": "18.20.4"}
+    assert config["config"]["Labels"] == {"node": "18"}
     assert (config["os"], config["architecture"]) == ("linux", "amd64")
 
 

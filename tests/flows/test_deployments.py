@@ -1,8 +1,6 @@
 """prefect.yaml as it is: both flows on a process work pool, run by a worker."""
 
-import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -12,22 +10,7 @@ from prefect.deployments import run_deployment
 
 from flows import deploy_to_k8s
 from tests.flows.conftest import PROJECT, Installation
-from tests.sandbox.processes import running
 from tests.sandbox.repositories import head, log, show
-
-
-@pytest.fixture
-def served(installation: Installation) -> Iterator[Installation]:
-    """Both deployments of prefect.yaml, and a worker for their pool."""
-    pool = installation.run("-m", "prefect", "work-pool", "create", "flowise", "--type", "process", "--overwrite")
-    assert pool.returncode == 0, pool.stderr
-    deployed = installation.run("-m", "prefect", "--no-prompt", "deploy", "--all")
-    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-    worker = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "flowise"]
-    env = {**installation.environment(), "PREFECT_WORKER_QUERY_SECONDS": "1"}
-    log = installation.server.home / "worker.log"
-    with running(worker, log=log, ready=lambda: "started!" in log.read_text(), env=env):
-        yield installation
 
 
 def start(name: str, parameters: dict[str, Any]) -> State:
@@ -50,10 +33,14 @@ def test_both_deployments_run_on_a_process_pool(served: Installation) -> None:
     assert "'nowhere' is not a branch, tag or commit" in failed.message
 
 
-def test_the_event_starts_the_second_flow_with_its_parameters(served: Installation) -> None:
-    result = deploy_to_k8s(environment="production", ref="main", dispatch_via="prefect-event")
+def test_the_event_starts_the_second_flow_with_its_parameters(
+    served: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCH_WAIT", "120")
+    result = deploy_to_k8s(environment="staging", ref="main", dispatch_via="prefect-event")
     assert result.update is None
-    wanted = {"flow_runs": {"name": {"any_": [f"production {result.tag}"]}}}
+    assert result.update_run.state == "Completed"
+    wanted = {"flow_runs": {"name": {"any_": [f"staging {result.tag}"]}}}
     for _ in range(300):
         runs = served.ask("flow_runs/filter", wanted)
         if runs and runs[0]["state"]["type"] not in ("SCHEDULED", "PENDING", "RUNNING"):
@@ -62,9 +49,9 @@ def test_the_event_starts_the_second_flow_with_its_parameters(served: Installati
     (run,) = runs
     assert run["state"]["type"] == "COMPLETED", run["state"]
     newest = log(served.gitops)[0]
-    assert newest["subject"] == f"chore(production): update flowise images to {result.tag}"
+    assert newest["subject"] == f"chore(staging): update flowise images to {result.tag}"
     assert f"Source SHA: {result.sha}" in newest["body"].splitlines()
-    overlay = show(served.gitops, "main", "argocd/apps/flowise/overlays/production/kustomization.yaml")
+    overlay = show(served.gitops, "main", "argocd/apps/flowise/overlays/staging/kustomization.yaml")
     assert result.server.digest in overlay
     assert result.ui.digest in overlay
 

@@ -91,9 +91,10 @@ def amazon(
 
 
 def digests(amazon: Ecr, repository: str) -> dict[str, str]:
-    """What ECR's own API says of a repository's tags."""
+    """What ECR's own API says of a repository's tags, but for those that name an image's inputs."""
     images = amazon.client.describe_images(repositoryName=repository)["imageDetails"]
-    return {tag: image["imageDigest"] for image in images for tag in image.get("imageTags", [])}
+    tags = {tag: image["imageDigest"] for image in images for tag in image.get("imageTags", [])}
+    return {tag: digest for tag, digest in tags.items() if not tag.startswith("inputs-")}
 
 
 def test_ecr(amazon: Ecr, installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,14 +24,15 @@ _LAUNCH = """
 trap : TERM
 ip link add "$BRIDGE" type bridge
 unshare --mount --propagation private --pid --fork --kill-child=KILL --mount-proc \
-    sh -c 'mount --bind "$HOSTS" /etc/hosts && exec "$@"' sh "$@"
+    sh -c 'mount --bind "$HOSTS" /etc/hosts \
+        && { [ -z "$DISK" ] || mount -t tmpfs -o "size=$DISK" sandbox "$DATA"; } && exec "$@"' sh "$@"
 ip link delete "$BRIDGE"
 """
 _NEEDED = ("dockerd", "unshare", "ip")
 
 
 @contextmanager
-def engine(workdir: Path, *, hosts: Sequence[str] = ()) -> Iterator[str]:
+def engine(workdir: Path, *, hosts: Sequence[str] = (), disk: str = "") -> Iterator[str]:
     """Yield the ``DOCKER_HOST`` of an engine that answers.
 
     ``DOCKER_HOST`` or the default socket is used, and left alone, where it answers. Otherwise root starts an
@@ -39,18 +40,19 @@ def engine(workdir: Path, *, hosts: Sequence[str] = ()) -> Iterator[str]:
 
     Args:
         workdir: folder for the engine of our own.
+        disk: how much fits into it, such as 40m; its images are then gone with it. Only an engine of our own has that.
         hosts: names that must mean 127.0.0.1 to the engine; one that is already there can't be taught new ones.
 
     Raises:
         NotInstalled: there is no engine and none can be started; the message says what to install.
         SandboxError: the engine ``DOCKER_HOST`` names doesn't answer, or ours doesn't start.
     """
-    existing = _existing(hosts)
+    existing = None if disk else _existing(hosts)
     if existing:
         yield existing
     else:
         _check_possible(hosts)
-        with _own(workdir, hosts) as url:
+        with _own(workdir, hosts, disk) as url:
             yield url
 
 
@@ -66,11 +68,13 @@ def answering(url: str) -> bool:
 
 
 def _existing(hosts: Sequence[str]) -> str | None:
+    if not all(map(_is_local, hosts)):
+        return None
     url = os.environ.get("DOCKER_HOST")
     if url and not answering(url):
         raise SandboxError(f"No Docker Engine answers at DOCKER_HOST={url}: start it, or unset the variable.")
     url = url or DEFAULT_SOCKET
-    return url if all(map(_is_local, hosts)) and answering(url) else None
+    return url if answering(url) else None
 
 
 def _is_local(host: str) -> bool:
@@ -93,14 +97,17 @@ def _check_possible(hosts: Sequence[str]) -> None:
 
 
 @contextmanager
-def _own(workdir: Path, hosts: Sequence[str]) -> Iterator[str]:
+def _own(workdir: Path, hosts: Sequence[str], disk: str) -> Iterator[str]:
     # A socket's path has at most 107 characters, which pytest's folders can exceed.
     with tempfile.TemporaryDirectory(prefix="sandbox-") as name:
         short = Path(name)
         url = f"unix://{short}/docker.sock"
         bridge = f"sandbox{secrets.token_hex(4)}"
         command = ["sh", "-c", _LAUNCH, "sandbox-engine", *_dockerd(workdir.resolve(), short, url, bridge)]
-        env = _environment() | {"HOSTS": str(_hosts_file(short, hosts)), "BRIDGE": bridge}
+        data = workdir.resolve() / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        own = {"HOSTS": str(_hosts_file(short, hosts)), "BRIDGE": bridge, "DATA": str(data), "DISK": disk}
+        env = _environment() | own
         log = workdir / "dockerd.log"
         with running(command, log=log, ready=lambda: answering(url), env=env, grace=30):
             yield url

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +33,15 @@ class PrefectServer:
 
 
 @contextmanager
-def prefect_server(home: Path, *, port: int | None = None) -> Iterator[PrefectServer]:
+def prefect_server(
+    home: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[PrefectServer]:
     """Start ``prefect server`` with all its services and an SQLite database in ``home``.
 
     Args:
         home: ``PREFECT_HOME``; a home that was used before starts faster, its database is there already.
         port: where it listens on 127.0.0.1; a free port by default.
+        settings: more of Prefect's settings, by variable.
 
     Raises:
         SandboxError: it ended, or didn't answer within two minutes.
@@ -52,7 +55,7 @@ def prefect_server(home: Path, *, port: int | None = None) -> Iterator[PrefectSe
         log=home / "server.log",
         ready=lambda: answers(f"{server.api_url}/health"),
         # The UI is told where its API is; it would look for it on the default port.
-        env=_environment(home) | {"PREFECT_SERVER_UI_API_URL": server.api_url},
+        env=_environment(home) | {"PREFECT_SERVER_UI_API_URL": server.api_url} | dict(settings or {}),
         timeout=120,
     ):
         yield server

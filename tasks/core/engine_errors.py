@@ -1,0 +1,46 @@
+"""What the Docker Engine's words mean, when it does not build."""
+
+import re
+
+import requests
+
+from tasks.core.buildkit import Step
+from tasks.core.errors import BuildFailed, DeliveryError, InvalidInput, Terminal, Unavailable
+from tasks.core.models import ImageSpec
+
+NETWORK = re.compile(
+    r"(?<![\w./-])(client\.timeout|timeout|timed out|deadline exceeded|connection (refused|reset)|no such host|eof"
+    r"|no route to host|network is unreachable|server misbehaving|temporary failure|too many requests|toomanyrequests"
+    r"|server error|service unavailable|bad gateway|transport is closing)(?![\w./-])"
+)
+"""What a network or a busy server is known by; not as a part of a path or a name, such as ``src/timeout.ts``."""
+
+NO_SPACE = "no space left"
+
+
+def build_error(image: ImageSpec, error: str, step: Step | None) -> DeliveryError:
+    """Why a build failed: ``error`` is what the engine said last, ``step`` the one that failed by itself."""
+    said = error.lower()
+    its_own = "dockerfile parse error" in said or (step is not None and "exit code" in step.error)
+    if not its_own and NO_SPACE in said:
+        return Terminal(f"The Docker Engine has no space left to build {image.name}.", "Run docker system prune there.")
+    if not its_own and NETWORK.search(said):
+        return Unavailable(
+            f"The build of {image.name} could not get what it needs: {error}", "Can the engine reach it?"
+        )
+    where = f" at {step.name}" if step else ""
+    tail = "".join(f"\n  {line}" for line in step.lines) if step else ""
+    return BuildFailed(f"The build of {image.name} failed{where}: {error}{tail}", f"Mend {image.dockerfile}.")
+
+
+def refused(what: str, response: requests.Response) -> DeliveryError:
+    """Why the engine did not even begin."""
+    try:
+        said = str(response.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        said = response.text[:500]
+    if NO_SPACE in said:
+        return Terminal(f"{what}: {said}", "Run docker system prune there.")
+    if response.status_code >= requests.codes.server_error and "dockerfile" not in said.lower():
+        return Unavailable(f"{what}: {said}")
+    return InvalidInput(f"{what}: {said}", "Check the Dockerfile's path and the platform.")

@@ -1,0 +1,170 @@
+"""What a delivery of GitHub's webhooks asks for: from headers and bytes to a decision, and nothing happens here.
+
+The shapes are those of "Webhook events and payloads" and "Validating webhook deliveries" in GitHub's documentation.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, ValidationError
+from pydantic.dataclasses import dataclass
+
+from tasks.core.errors import AccessDenied, InvalidInput, NotFound
+from tasks.core.git import ON_GITHUB
+from tasks.core.github_payloads import Dispatch, Payload, Push, Repository
+from tasks.core.models import EVENT, ImageUpdate
+from tasks.core.paths import PathFilter
+from tasks.core.settings import Settings
+
+DEPLOY, UPDATE = "deploy-to-k8s/deploy-to-k8s", "update-flowise-deployment/update-flowise-deployment"
+"""The deployments of prefect.yaml that runs are made of."""
+
+SIGNATURE = re.compile("sha256=[0-9a-f]{64}")
+DELIVERY = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Something to do: a run of a deployment with these parameters. ``key`` is the same for the same delivery."""
+
+    deployment: str
+    parameters: dict[str, Any]
+    key: str
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """Nothing to do, for this reason."""
+
+    reason: str
+
+
+Decision = Start | Ignored
+Shape = TypeVar("Shape", bound=Payload)
+
+
+class Receiver:
+    """What the receiver was set up for.
+
+    Args:
+        settings: those of this installation.
+
+    Raises:
+        InvalidInput: there is no secret or no source repository, or a setting cannot be what it should be.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        settings.require("github_webhook_secret", "source_repo")
+        self._secret = settings.github_webhook_secret or SecretStr("")
+        self._source = _on_github("SOURCE_REPO", settings.source_repo)
+        self._gitops = _on_github("GITOPS_REPO", settings.gitops_repo) if settings.gitops_repo else ""
+        self._ref = f"refs/heads/{settings.source_branch}"
+        self._paths = PathFilter(settings.source_paths)
+
+    def verify(self, signature: str | None, body: bytes) -> None:
+        """Make sure that a body comes from who knows the secret; in constant time.
+
+        Raises:
+            AccessDenied: it does not.
+        """
+        sent = check_signature(signature)
+        secret = self._secret.get_secret_value().encode()
+        wanted = "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(wanted, sent):
+            raise AccessDenied(
+                "The signature is not that of this body.", "Is the webhook's secret GITHUB_WEBHOOK_SECRET?"
+            )
+
+    def decide(self, headers: Mapping[str, str], body: bytes) -> Decision:
+        """What a delivery asks for.
+
+        Args:
+            headers: the request's headers; the names are lower-case, or asked for without regard to case.
+            body: the request's body, as it came.
+
+        Raises:
+            AccessDenied: the signature is missing or wrong; nothing else was looked at.
+            InvalidInput: it is genuine, but not well-formed, or of a repository that is none of ours.
+        """
+        self.verify(headers.get("x-hub-signature-256"), body)
+        event, delivery = headers.get("x-github-event", ""), headers.get("x-github-delivery", "")
+        if not DELIVERY.fullmatch(delivery):
+            raise InvalidInput("X-GitHub-Delivery is missing, or is no GUID.")
+        key = f"github-{delivery.lower()}"
+        if event == "push":
+            return self._push(_parsed(Push, body), key)
+        if event == "repository_dispatch":
+            return self._dispatch(_parsed(Dispatch, body), key)
+        # Also ping. A hook may be set to send every event: those are no failures in GitHub's list of deliveries.
+        return Ignored(f"The event {event!r:.60} starts nothing; push and repository_dispatch do.")
+
+    def _push(self, push: Push, key: str) -> Decision:
+        _check_repository(push.repository, self._source, "push")
+        if push.ref != self._ref:
+            return Ignored(f"{push.ref!r:.100} was pushed; {self._ref} is deployed.")
+        if push.deleted:
+            return Ignored(f"{self._ref} was deleted.")
+        # Where files may be missing from the list: rather one deployment too many than a change that is missed.
+        if push.is_complete() and not any(self._paths.matching(push.files())):
+            return Ignored("No changed file is one of SOURCE_PATHS.")
+        who = push.sender.login if push.sender else push.pusher.name if push.pusher else None
+        if who is None:
+            raise InvalidInput("The push names neither a sender nor a pusher.")
+        return Start(DEPLOY, {"environment": "dev", "ref": push.after, "actor": who}, key)
+
+    def _dispatch(self, dispatch: Dispatch, key: str) -> Decision:
+        _check_repository(dispatch.repository, self._gitops, "repository_dispatch")
+        if dispatch.action != EVENT:
+            return Ignored(f"The action {dispatch.action!r:.100} starts nothing; {EVENT} does.")
+        return Start(UPDATE, ImageUpdate.parse(**(dispatch.client_payload or {})).model_dump(), key)
+
+
+def check_signature(signature: str | None) -> str:
+    """The signature, if it could be one: what needs no body, and no secret, to be refused.
+
+    Raises:
+        AccessDenied: there is none, or it is not well-formed.
+    """
+    if signature is None or not SIGNATURE.fullmatch(signature):
+        raise AccessDenied("X-Hub-Signature-256 is missing or not well-formed.", "Give the webhook a secret.")
+    return signature
+
+
+def no_deployment(name: str) -> NotFound:
+    """The error for a deployment that Prefect does not have."""
+    return NotFound(f"Prefect has no deployment {name}.", "Make it with `prefect --no-prompt deploy --all`.")
+
+
+def _parsed(shape: type[Shape], body: bytes) -> Shape:
+    try:
+        return shape.model_validate_json(body)
+    except ValidationError as error:
+        # Without the values, which come from outside and may be huge.
+        said = "; ".join(f"{'.'.join(map(str, each['loc'])):.80}: {each['msg']:.200}" for each in error.errors()[:5])
+        raise InvalidInput(
+            f"The payload is not one of {shape.__name__.lower()}: {said}.", "Its content type must be application/json."
+        ) from None
+
+
+def _check_repository(repository: Repository, ours: str, event: str) -> None:
+    if not ours or repository.full_name.lower() != ours:
+        raise InvalidInput(
+            f"A {event} of {repository.full_name!r:.100} starts nothing here.",
+            f"Take the webhook away there, or set {'SOURCE_REPO' if event == 'push' else 'GITOPS_REPO'}.",
+        )
+
+
+def _on_github(name: str, repository: str) -> str:
+    """``owner/name`` in lower case (GitHub knows no other), also of ``https://HOST/owner/name.git`` and ssh's forms."""
+    path = repository
+    if "://" in repository:
+        path = urlsplit(repository).path.strip("/")
+    elif "@" in repository:
+        path = repository.partition(":")[2]
+    if not ON_GITHUB.fullmatch(path):
+        raise InvalidInput(f"{name} is no repository on GitHub.", "Set it to owner/name: only GitHub sends webhooks.")
+    return path.removesuffix(".git").lower()

@@ -1,0 +1,45 @@
+"""The tasks of ``watch-source``: look at the branch, compare with what was seen, start a run."""
+
+from prefect import task
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
+
+from tasks.connections import source_repository
+from tasks.core import watch
+from tasks.core.settings import load
+from tasks.core.webhook import DEPLOY, no_deployment
+from tasks.policy import RETRIES
+
+
+@task(name="read-head", task_run_name="read-head {branch}", timeout_seconds=900, **RETRIES)
+def read_head(branch: str) -> str:
+    """Ask the source repository for a branch's newest commit. See :func:`tasks.core.watch.head`."""
+    sha = watch.head(source_repository(load()), branch)
+    get_run_logger().info("%s is at %s", branch, sha)
+    return sha
+
+
+@task(name="compare", task_run_name="compare {old} with {new}", timeout_seconds=900, **RETRIES)
+def compare(old: str, new: str) -> list[str] | None:
+    """The files in which two commits differ. See :func:`tasks.core.watch.changed_files`."""
+    settings = load()
+    files = watch.changed_files(source_repository(settings), old, new, settings.work_dir)
+    get_run_logger().info("%s files changed since %s", "unknown" if files is None else len(files), old)
+    return files
+
+
+@task(name="start-deploy", task_run_name="start-deploy {sha}", timeout_seconds=120, **RETRIES)
+def start_deploy(sha: str, key: str) -> str:
+    """Start ``deploy-to-k8s`` for dev as a run of its own, and return its id; for the same key it is the same run.
+
+    Raises:
+        NotFound: Prefect has no such deployment.
+    """
+    parameters = {"environment": "dev", "ref": sha, "actor": "watch-source"}
+    try:
+        run = run_deployment(DEPLOY, parameters=parameters, timeout=0, as_subflow=False, idempotency_key=key)
+    except ObjectNotFound:
+        raise no_deployment(DEPLOY) from None
+    get_run_logger().info("%s runs as %s", DEPLOY, run.id)
+    return str(run.id)

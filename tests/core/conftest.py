@@ -1,0 +1,48 @@
+"""Fixtures of builds: an engine that may be emptied and restarted, and what publishes to a registry with it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tasks.core import git
+from tasks.core.models import ImageSpec, Target
+from tasks.core.publish import build_and_push
+from tasks.core.registry import Registry
+from tasks.core.source import checkout
+from tests.sandbox import repositories
+from tests.sandbox.optional import optional
+from tests.sandbox.private_engine import PrivateEngine, private_engine
+
+APP = ImageSpec(name="app", dockerfile="Dockerfile")
+SHELL = 'FROM scratch AS base\nCOPY tools/busybox /bin/busybox\nSHELL ["/bin/busybox", "sh", "-c"]\n'
+
+
+@pytest.fixture(scope="session")
+def _private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
+    with optional(private_engine(tmp_path_factory.mktemp("private-engine"))) as running:
+        yield running
+
+
+@pytest.fixture
+def private(_private: PrivateEngine, monkeypatch: pytest.MonkeyPatch) -> PrivateEngine:
+    """An engine without images that nobody else uses, named in DOCKER_HOST."""
+    monkeypatch.setenv("DOCKER_HOST", _private.url)
+    _private.empty()
+    return _private
+
+
+@pytest.fixture
+def deliver(source: Path, tmp_path: Path) -> Callable[..., str]:
+    """Commits a Dockerfile, and publishes what it builds as ``app`` to a registry; answers the digest."""
+
+    def run(dockerfile: str, registry: Registry | str, log: Callable[[str], None] = lambda _: None, **options) -> str:
+        repositories.commit(source, "main", {"Dockerfile": dockerfile, "note": dockerfile}, "feat: an image")
+        sha = repositories.head(source)
+        target = Target(environment="dev", sha=sha, tag=sha[:7], node_version="20")
+        asked = Registry(registry, timeout=10) if isinstance(registry, str) else registry
+        with closing(asked), checkout(git.Remote(str(source)), sha, tmp_path) as commit:
+            return build_and_push(APP, target, commit, asked, 60, log, **options)
+
+    return run

@@ -1,0 +1,304 @@
+"""What an image is made of has one name, known from git's trees alone: the same for the same inputs, and no others."""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from tasks.core import git
+from tasks.core.errors import InvalidInput, NotFound
+from tasks.core.image_rules import unsupported_mount
+from tasks.core.models import Images, ImageSpec
+from tasks.core.source import Source
+from tests.sandbox import git_http, repositories
+from tests.sandbox.github import github
+
+APP = ImageSpec(name="app", dockerfile="build/Dockerfile")
+ARGS = {"NODE_VERSION": "20"}
+
+
+class Entry(NamedTuple):
+    """A line of git fast-import: any mode, and for a submodule its commit."""
+
+    mode: str
+    content: str
+
+
+FILES = {
+    "build/Dockerfile": Entry("100644", "FROM scratch\nCOPY . /\n"),
+    ".dockerignore": Entry("100644", "docs\n**/*.log\nbuild\n.*\n!docs/keep.md\n"),
+    ".gitattributes": Entry("100644", "*.bat text eol=crlf\n"),
+    "a.txt": Entry("100644", "a"),
+    "a/b.txt": Entry("100644", "b"),
+    "docs/guide.md": Entry("100644", "guide"),
+    "docs/keep.md": Entry("100644", "keep"),
+    "link": Entry("120000", "a.txt"),
+    "run.bat": Entry("100644", "echo\n"),
+    "run.sh": Entry("100755", "#!/bin/sh\n"),
+    "ü/日本.txt": Entry("100644", "far"),
+    "vendor/module": Entry("160000", "1" * 40),
+}
+"""Without ``docs/guide.md``, ``build`` and the files with a dot, which the ignore file leaves out of the context."""
+
+IN_CONTEXT = set(FILES) - {".dockerignore", ".gitattributes", "docs/guide.md", "vendor/module"}
+
+
+def commit(bare: Path, files: Mapping[str, Entry], message: str = "one") -> str:
+    """A commit without a parent, so that it has these files and no others."""
+    stream = f"commit refs/heads/main\ncommitter A <a@example.com> 1767225600 +0000\ndata {len(message)}\n{message}\n"
+    for path, entry in files.items():
+        if entry.mode == "160000":
+            stream += f"M 160000 {entry.content} {path}\n"
+        else:
+            stream += f"M {entry.mode} inline {path}\ndata {len(entry.content.encode())}\n{entry.content}\n"
+    repositories.git(bare, "fast-import", "--quiet", "--force", stdin=stream.encode())
+    return repositories.head(bare)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    return repositories.init(tmp_path / "bare.git")
+
+
+def source(bare: Path, sha: str, scratch: Path) -> Source:
+    return Source(git.Remote(str(bare)), sha, scratch / f"{sha}.git")
+
+
+def named(bare: Path, files: Mapping[str, Entry], scratch: Path, image: ImageSpec = APP) -> tuple[str, dict]:
+    """The inputs' name, and what the engine would get."""
+    made = source(bare, commit(bare, files), scratch)
+    return made.inputs(image, image.arguments("20")), read(made.context(image))
+
+
+def read(chunks: Iterator[bytes]) -> dict[str, tuple]:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        return {
+            each.name: (each.type, each.mode, each.linkname, each.isreg() and archive.extractfile(each).read())
+            for each in archive
+            if not each.isdir()
+        }
+
+
+def blob(content: str) -> str:
+    data = content.encode()
+    return hashlib.sha1(b"blob %d\0%s" % (len(data), data)).hexdigest()
+
+
+def test_the_name_is_made_of_these_bytes(bare: Path, tmp_path: Path) -> None:
+    """By hand: whoever changes what is hashed must change the version in it, or machines would not agree."""
+    counted = sorted([*IN_CONTEXT, ".dockerignore", ".gitattributes"])
+    rows = [f"{FILES[path].mode} {blob(FILES[path].content)} {path}" for path in counted]
+    head = json.dumps(["v1", "build/Dockerfile", "linux/amd64", [], [["NODE_VERSION", "20"]]])
+    wanted = hashlib.sha256("\0".join([head, *rows]).encode()).hexdigest()
+    name, context = named(bare, FILES, tmp_path)
+    assert name == f"inputs-v1-{wanted[:40]}"
+    assert set(context) == IN_CONTEXT
+
+
+SAME = {
+    "an ignored file": {"docs/guide.md": Entry("100644", "another guide")},
+    "another ignored file": {"docs/deep/new.md": Entry("100644", "new"), "a/debug.log": Entry("100644", "noise")},
+    "one less": {"docs/guide.md": None},
+    "a file beside the Dockerfile": {"build/notes.txt": Entry("100644", "notes")},
+    "a submodule": {"vendor/module": Entry("160000", "2" * 40)},
+}
+
+OTHER = {
+    "a file": {"a.txt": Entry("100644", "A")},
+    "a file that is kept after all": {"docs/keep.md": Entry("100644", "kept")},
+    "one more": {"new.txt": Entry("100644", "")},
+    "one less": {"a/b.txt": None},
+    "another name": {"a/b.txt": None, "a/c.txt": FILES["a/b.txt"]},
+    "two names changed over": {"a.txt": FILES["a/b.txt"], "a/b.txt": FILES["a.txt"]},
+    "may be run now": {"a.txt": Entry("100755", "a")},
+    "may not be run any more": {"run.sh": Entry("100644", "#!/bin/sh\n")},
+    "a link to elsewhere": {"link": Entry("120000", "a/b.txt")},
+    "a file that says what the link said": {"link": Entry("100644", "a.txt")},
+    "the Dockerfile, ignored": {"build/Dockerfile": Entry("100644", "FROM scratch\nCOPY a.txt /\n")},
+    "the ignore file, ignored by itself": {
+        ".dockerignore": Entry("100644", FILES[".dockerignore"].content + "a.txt\n")
+    },
+    "an ignore file of the Dockerfile's own": {"build/Dockerfile.dockerignore": Entry("100644", "a\n")},
+    "how files are handed out": {".gitattributes": Entry("100644", "*.bat text eol=lf\n")},
+}
+
+
+def changed(change: Mapping[str, Entry | None]) -> dict[str, Entry]:
+    return {path: entry for path, entry in {**FILES, **change}.items() if entry}
+
+
+@pytest.mark.parametrize("change", SAME.values(), ids=SAME)
+def test_what_is_in_no_image_changes_nothing(bare: Path, tmp_path: Path, change: dict) -> None:
+    before, after = named(bare, FILES, tmp_path), named(bare, changed(change), tmp_path)
+    assert after == before, "the same name for the same context"
+
+
+@pytest.mark.parametrize("change", OTHER.values(), ids=OTHER)
+def test_what_may_be_in_an_image_makes_another_name(bare: Path, tmp_path: Path, change: dict) -> None:
+    before, after = named(bare, FILES, tmp_path), named(bare, changed(change), tmp_path)
+    assert after[1] != before[1], "the case is one"
+    assert after[0] != before[0]
+
+
+def test_neither_order_nor_message_nor_history_matter(bare: Path, tmp_path: Path) -> None:
+    first = source(bare, commit(bare, FILES), tmp_path)
+    turned = source(bare, commit(bare, dict(reversed(FILES.items())), "another message"), tmp_path)
+    later = source(bare, repositories.commit(bare, "main", {"docs/x.md": "x"}, "docs: more"), tmp_path)
+    assert len({first.sha, turned.sha, later.sha}) == 3
+    assert first.inputs(APP, ARGS) == turned.inputs(APP, ARGS) == later.inputs(APP, ARGS)
+
+
+DESCRIPTIONS = {
+    "arguments": {"build_args": {"EDITION": "full"}},
+    "platform": {"platform": "linux/arm64"},
+    "dockerfile": {"dockerfile": "a.txt"},
+    "context": {"context": "build", "dockerfile": "Dockerfile"},
+    "paths": {"paths": ["a", "link", "run.*", "ü"]},
+}
+
+
+@pytest.mark.parametrize("fields", DESCRIPTIONS.values(), ids=DESCRIPTIONS)
+def test_what_the_image_is_told_counts(bare: Path, tmp_path: Path, fields: dict) -> None:
+    other = ImageSpec(**{**dict(APP), **fields})
+    assert named(bare, FILES, tmp_path)[0] != named(bare, FILES, tmp_path, other)[0]
+
+
+def test_the_node_version_counts_and_the_name_does_not(bare: Path, tmp_path: Path) -> None:
+    made = source(bare, commit(bare, FILES), tmp_path)
+    assert made.inputs(APP, ARGS) != made.inputs(APP, {"NODE_VERSION": "22"})
+    assert made.inputs(APP, ARGS) == made.inputs(ImageSpec(**{**dict(APP), "name": "renamed"}), ARGS)
+    assert made.inputs(APP, {"A": "1", "B": "2"}) == made.inputs(APP, {"B": "2", "A": "1"})
+    assert made.inputs(APP, {"A": "1", "B": "2"}) != made.inputs(APP, {"A": "2", "B": "1"})
+
+
+def test_paths_are_the_context_and_all_that_counts(bare: Path, tmp_path: Path) -> None:
+    image = ImageSpec(**{**dict(APP), "paths": ["a", "**/*.sh", "docs"]})
+    name, context = named(bare, FILES, tmp_path, image)
+    assert set(context) == {"build/Dockerfile", "a/b.txt", "run.sh", "docs/keep.md"}, "ignored files stay out"
+    beside, inside = {"a.txt": Entry("100644", "A")}, {"a/b.txt": Entry("100644", "B")}
+    assert named(bare, changed(beside), tmp_path, image) == (name, context)
+    assert named(bare, changed(inside), tmp_path, image)[0] != name
+
+
+def test_a_folder_is_told_by_what_is_in_it(bare: Path, tmp_path: Path) -> None:
+    image = ImageSpec(name="app", dockerfile="Dockerfile", context="./app/")
+    moved = {f"app/{path.removeprefix('build/')}": entry for path, entry in FILES.items()}
+    beside = {**moved, ".dockerignore": Entry("100644", "*\n"), "apple": Entry("100644", "no part of it")}
+    assert named(bare, moved, tmp_path, image) == named(bare, beside, tmp_path, image)
+
+
+def test_without_the_dockerfile_there_is_no_name(bare: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"no build/Dockerfile, which app is built from"):
+        named(bare, changed({"build/Dockerfile": None}), tmp_path)
+
+
+HTTP = "http", "http without filters", "http of the first version"
+
+
+@pytest.fixture(params=HTTP)
+def elsewhere(request: pytest.FixtureRequest, bare: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple]:
+    """The kind of server, and the way to it."""
+    if request.param == HTTP[1]:
+        monkeypatch.setitem(git_http._CONFIG, "uploadpack.allowFilter", "false")
+    if request.param == HTTP[2]:
+        monkeypatch.setitem(git_http._CONFIG, "uploadpack.allowAnySHA1InWant", "false")
+        settings = git.environment
+
+        def first_version(where: git.Remote) -> dict[str, str]:
+            env = settings(where)
+            last = int(env["GIT_CONFIG_COUNT"])
+            more = {f"GIT_CONFIG_KEY_{last}": "protocol.version", f"GIT_CONFIG_VALUE_{last}": "0"}
+            return env | more | {"GIT_CONFIG_COUNT": str(last + 1)}
+
+        monkeypatch.setattr(git, "environment", first_version)
+    with github({"acme/app": bare}, token="t-o-k-e-n") as hub:
+        yield request.param, git.Remote(hub.clone_url("acme/app"), SecretStr("t-o-k-e-n"))
+
+
+def blobs(repository: Path) -> set[str]:
+    """Every file's content that a repository has, by its own packs and objects."""
+    known = repositories.git(repository, "cat-file", "--batch-all-objects", "--batch-check").decode().splitlines()
+    return {line.split()[0] for line in known if line.split()[1] == "blob"}
+
+
+def test_the_name_costs_the_folders_and_a_build_the_files(
+    elsewhere: tuple[str, git.Remote], bare: Path, tmp_path: Path
+) -> None:
+    kind, where = elsewhere
+    sha = commit(bare, FILES)
+    wanted = named(bare, FILES, tmp_path)
+    made = Source(where, sha, tmp_path / "far.git")
+
+    assert made.inputs(APP, ARGS) == made.inputs(APP, ARGS) == wanted[0]
+    ignore_file, everything = {blob(FILES[".dockerignore"].content)}, blobs(bare)
+    held = set().union(*(blobs(each) for each in tmp_path.glob("far.git*")))
+    assert held == (ignore_file if kind == "http" else everything)
+
+    assert read(made.context(APP)) == wanted[1]
+    repositories_made = {each.name for each in tmp_path.glob("far.git*")}
+    assert ("far.git" in repositories_made) == (kind != "http without filters"), "fetched once where all came at once"
+
+
+MOUNTS = {
+    "RUN --mount=type=secret,id=npmrc npm ci": "secret",
+    "run --mount=id=npmrc,type=secret npm ci": "secret",
+    "RUN --network=none --mount=type=cache,target=/c --mount=type=ssh git clone x": "ssh",
+    "RUN \\\n  # why\n  --mount=type=ssh \\\n  git clone x": "ssh",
+    "ONBUILD RUN --mount=type=secret,id=x true": "secret",
+    "RUN --mount=type=cache,target=/root/.npm npm ci": None,
+    "RUN --mount=type=bind,source=secret,target=/x true": None,
+    "# RUN --mount=type=secret,id=x true": None,
+    "RUN echo --mount=type=secret": None,
+    "LABEL how='RUN --mount=type=secret'": None,
+}
+
+
+@pytest.mark.parametrize(("line", "kind"), MOUNTS.items())
+def test_mounts_that_no_build_is_given(line: str, kind: str | None) -> None:
+    assert unsupported_mount(f"FROM scratch\n{line}\nCOPY . /\n") == kind
+
+
+def test_a_build_that_needs_a_secret_is_refused_before_anything_is_sent(bare: Path, tmp_path: Path) -> None:
+    text = "FROM scratch\nRUN --mount=type=secret,id=npmrc npm ci\n"
+    with pytest.raises(InvalidInput, match=r"build/Dockerfile of app has a RUN --mount=type=secret"):
+        named(bare, changed({"build/Dockerfile": Entry("100644", text)}), tmp_path)
+
+
+REFUSED = {
+    "secrets": ["npmrc"],
+    "ssh": "default",
+    "platforms": ["linux/amd64", "linux/arm64"],
+    "platform": "linux/amd64,linux/arm64",
+    "build_args": {"NPM_TOKEN": "x"},
+    "dockerfile": "../Dockerfile",
+    "context": "/srv",
+    "name": "Flowise",
+    "target": "stage",
+}
+
+
+@pytest.mark.parametrize(("field", "value"), REFUSED.items())
+def test_a_description_that_cannot_be_done_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=field):
+        Images.model_validate({"ui": {field: value}})
+
+
+@pytest.mark.parametrize("name", ["token", "GITHUB_TOKEN", "DB_PASSWORD", "API_KEY", "SSH_KEY", "NODE_VERSION"])
+def test_arguments_that_would_stay_readable(name: str) -> None:
+    with pytest.raises(ValidationError, match=name):
+        ImageSpec(**{**dict(APP), "build_args": {name: "x"}})
+    assert ImageSpec(**{**dict(APP), "build_args": {"MONKEY": "x", "EDITION": ""}}).build_args
+
+
+def test_what_is_not_said_of_an_image_is_the_default() -> None:
+    images = Images.model_validate({"server": {"name": "acme/server", "build_args": {"EDITION": "full"}}})
+    assert images.ui == Images().ui
+    assert (images.server.name, images.server.dockerfile) == ("acme/server", "packages/server/Dockerfile")
+    with pytest.raises(ValidationError, match="both images are called flowise-ui"):
+        Images.model_validate({"server": {"name": "flowise-ui"}})

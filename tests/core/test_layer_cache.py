@@ -1,0 +1,96 @@
+"""Layers that another machine has built come from the registry, be it open or not."""
+
+import base64
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.core.conftest import SHELL
+from tests.sandbox.optional import optional
+from tests.sandbox.private_engine import PrivateEngine
+from tests.sandbox.registry import Registry, registry
+
+USER, PASSWORD = "builder", "password-of-the-builder"
+
+
+@pytest.fixture
+def fresh(tmp_path: Path):
+    with optional(registry(tmp_path / "fresh")) as running:
+        yield running
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with optional(registry(tmp_path / "guarded", users={USER: PASSWORD})) as running:
+        auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {running.host: {"auth": auth}}}))
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+        yield running
+
+
+def cached(lines: list[str]) -> list[str]:
+    return [line.split("RUN ")[1] for line in lines if " CACHED " in line and "RUN " in line]
+
+
+@pytest.mark.parametrize("kind", ["fresh", "guarded"])
+def test_a_fresh_engine_builds_only_what_changed(
+    kind: str, request: pytest.FixtureRequest, private: PrivateEngine, deliver: Callable[..., str]
+) -> None:
+    there: Registry = request.getfixturevalue(kind)
+    nonce = secrets.token_hex(4)
+    # The stage "work" is in no image; its result is in the last layer.
+    dockerfile = f"{SHELL}RUN echo {nonce} > /base\nFROM base AS work\nRUN echo {{}} > /made\n"
+    dockerfile += "FROM base\nRUN echo dependencies > /dependencies\nCOPY --from=work /made /made\n"
+    first: list[str] = []
+    deliver(dockerfile.format("one"), there.host, first.append)
+    assert cached(first) == []
+    assert not any("importing cache" in line for line in first)  # there was nothing to look into
+
+    private.empty()
+    again: list[str] = []
+    digest = deliver(dockerfile.format("two"), there.host, again.append)
+    assert set(cached(again)) == {f"echo {nonce} > /base", "echo dependencies > /dependencies"}
+    assert there.digest("app", "latest") == digest
+    assert not any(": Pushed" in line for line in again if "#" in line)
+
+    private.empty()
+    same: list[str] = []
+    deliver(dockerfile.format("two"), there.host, same.append)
+    assert "echo two > /made" in cached(same)  # though its stage is in no image: nothing after it has changed
+    assert not any(PASSWORD in line for line in first + again + same)
+
+
+def test_without_that_image_nothing_is_cached(private: PrivateEngine, fresh: Registry, deliver: Callable) -> None:
+    """The test above would otherwise see what the engine kept."""
+    dockerfile = f"{SHELL}RUN echo base > /base\n"
+    deliver(dockerfile, fresh.host)
+    fresh.delete("app", fresh.digest("app", "latest"))
+    private.empty()
+    lines: list[str] = []
+    deliver(dockerfile, fresh.host, lines.append)
+    assert cached(lines) == []
+
+
+def test_layers_that_the_registry_has_lost(
+    private: PrivateEngine, fresh: Registry, deliver: Callable, tmp_path: Path
+) -> None:
+    nonce = secrets.token_hex(4)
+    deliver(f"{SHELL}RUN echo {nonce} > /base\n", fresh.host)
+    for layer in fresh.manifest("app", "latest")["layers"]:
+        (held,) = (tmp_path / "fresh").rglob(f"{layer['digest'].removeprefix('sha256:')}/data")
+        held.unlink()
+    private.empty()
+    lines: list[str] = []
+    deliver(f"{SHELL}RUN echo {nonce} > /base\nRUN echo more > /more\n", fresh.host, lines.append)
+    assert any("without the layers of" in line for line in lines), lines
+
+
+def test_a_base_image_from_a_private_registry(private: PrivateEngine, guarded: Registry, deliver: Callable) -> None:
+    deliver(f"{SHELL}RUN echo base > /base\n", guarded.host)
+    base = f"{guarded.host}/app@{guarded.digest('app', 'latest')}"
+    private.empty()
+    deliver(f'FROM {base}\nRUN ["/bin/busybox", "test", "-e", "/base"]\nLABEL on=top\n', guarded.host)
+    assert guarded.config("app", "latest")["config"]["Labels"] == {"on": "top"}

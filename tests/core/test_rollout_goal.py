@@ -1,0 +1,66 @@
+"""The rules of arrival one by one: from a state that is there, each change alone is not."""
+
+import pytest
+
+from tasks.core.argocd_application import Application
+from tasks.core.rollout_goal import Goal
+
+OLD, PUSHED, LATER = (digit * 40 for digit in "123")
+HISTORY = [OLD, PUSHED, LATER]
+DIGESTS = {OLD: "sha256:" + "a" * 64, PUSHED: "sha256:" + "b" * 64}
+
+THERE = {
+    "metadata": {"name": "flowise-dev"},
+    "status": {
+        "sync": {"status": "Synced", "revision": PUSHED},
+        "health": {"status": "Healthy"},
+        "reconciledAt": "2026-01-01T00:00:09Z",
+        "operationState": {
+            "phase": "Succeeded",
+            "startedAt": "2026-01-01T00:00:01Z",
+            "finishedAt": "2026-01-01T00:00:09Z",
+            "syncResult": {"revision": PUSHED},
+        },
+        "summary": {"images": [f"acme/ui:tag@{DIGESTS[PUSHED]}", "sidecar:1"]},
+    },
+}
+
+
+def distance(changes: dict[str, object]) -> list[str]:
+    state = {**THERE, **{key: value for key, value in changes.items() if key == "operation"}}
+    status = {**THERE["status"], **{key: value for key, value in changes.items() if key != "operation"}}
+    goal = Goal(PUSHED, [DIGESTS[PUSHED]], lambda revision: HISTORY.index(revision) >= HISTORY.index(PUSHED))
+    return goal.distance(Application.model_validate({**state, "status": status}))
+
+
+def test_it_is_there() -> None:
+    assert distance({}) == []
+    assert distance({"sync": {"status": "Synced", "revisions": ["1.2.3", LATER]}}) == []
+    assert distance({"operationState": None}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"reconciledAt": "2026-01-01T00:00:08Z"}, "did not look at it since"),
+        ({"reconciledAt": None}, "did not look at it since"),
+        ({"sync": {"status": "OutOfSync", "revision": PUSHED}}, "it is OutOfSync"),
+        ({"sync": {"status": "Unknown", "revision": PUSHED}}, "it is Unknown"),
+        ({"sync": {"status": "Synced", "revision": OLD}}, f"compared with {OLD}"),
+        ({"sync": {"status": "Synced", "revision": "1.2.3"}}, "compared with 1.2.3"),
+        ({"sync": {"status": "Synced"}}, "compared with no commit"),
+        ({"health": {}}, "its health is not known"),
+        ({"health": {"status": "Progressing"}}, "its health is Progressing"),
+        ({"summary": {}}, f"no pod has {DIGESTS[PUSHED]}"),
+        ({"summary": {"images": [f"acme/ui@{DIGESTS[OLD]}"]}}, f"no pod has {DIGESTS[PUSHED]}"),
+        ({"operation": {"sync": {"revision": PUSHED}}}, "an operation is in progress: about to start"),
+        ({"operationState": {"phase": "Running"}}, "an operation is in progress: Running"),
+        ({"operationState": {"phase": "Terminating"}}, "an operation is in progress: Terminating"),
+        (
+            {"operationState": {"phase": "Failed", "finishedAt": "2026-01-01T00:00:09Z", "message": "no"}},
+            "the last operation is Failed (no)",
+        ),
+    ],
+)
+def test_one_thing_is_missing(changes: dict[str, object], words: str) -> None:
+    assert any(words in line for line in distance(changes))
