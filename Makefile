@@ -60,7 +60,7 @@ docs: $(VENV)/.ready
 	README=1 $(BIN)/pytest -q tests/test_readme.py
 
 screenshots: $(VENV)/.ready test-parts
-	SCREENSHOTS=1 $(BIN)/pytest -q tests/flows/test_ui.py
+	SCREENSHOTS=1 $(BIN)/pytest -q tests/flows/test_operator.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

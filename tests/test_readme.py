@@ -1,36 +1,146 @@
-"""The README says what the code says. With README set, it is brought up to date instead (`make docs`)."""
+"""README and docs/reference.md say what the code says. With README set, they are brought up to date (`make docs`)."""
 
+import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+from prefect import Flow
+from prefect.utilities.callables import parameter_schema
+
+from flows import deploy_to_k8s, update_flowise_deployment, watch_source
+from tasks.core import errors
+from tasks.core.errors import DeliveryError, Retryable, Terminal
+from tasks.core.models import Images
 from tasks.core.settings import Settings
 
-README = Path(__file__).parents[1] / "README.md"
-TABLE = re.compile(r"(<!-- settings:[^\n]*-->\n).*?(<!-- /settings -->)", re.DOTALL)
+PROJECT = Path(__file__).parents[1]
+README, REFERENCE = PROJECT / "README.md", PROJECT / "docs" / "reference.md"
+
+FIRST = ("source_repo", "gitops_repo", "ecr_registry", "gitops_token", "dispatch_via", "approval_required")
+"""What an installation needs, or decides, before anything else."""
+
+CHAPTERS = {
+    "Amazon ECR": ("aws_", "ecr_create_"),
+    "Argo CD, rollout and health": ("argocd_", "rollout_", "health_", "dev_", "staging_", "prod_"),
+    "GitHub": ("gitops_token", "github_"),
+    "Approval": ("approval_",),
+    "Alerts": ("alert_", "sendgrid_"),
+}
+"""What a setting's name begins with, by the chapter it is in; what is in none comes first."""
+
+FLOWS = (deploy_to_k8s, update_flowise_deployment, watch_source)
+Schema = dict[str, Any]
 
 
-def settings_table() -> str:
+def chapter_of(name: str) -> str:
+    return next((chapter for chapter, begins in CHAPTERS.items() if name.startswith(begins)), "Where things are")
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def values(schema: Schema) -> str:
+    """The values that a JSON schema lets through, in a person's words."""
+    kinds = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
+    (kind,) = kinds
+    if "enum" in kind:
+        return ", ".join(f"`{value}`" for value in kind["enum"])
+    if kind.get("format") == "password":
+        return "secret"
+    if kind.get("type") == "boolean":
+        return "`true`, `false`"
+    if kind.get("type") in ("integer", "number"):
+        return f"{kind['type']}{bounds(kind)}"
+    return "JSON" if "$ref" in kind else "list" if kind.get("type") == "array" else "text"
+
+
+def bounds(schema: Schema) -> str:
+    words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
+    return "".join(f" {word} {schema[name]:g}" for name, word in words.items() if name in schema)
+
+
+def default(value: object) -> str:
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value}`" if isinstance(value, int | float) or (value and isinstance(value, str)) else ""
+
+
+def settings_table(names: list[str]) -> str:
+    schemas = Settings.model_json_schema()["properties"]
     rows = []
-    for name, field in Settings.model_fields.items():
-        default = field.get_default()
-        shown = f"`{default}`" if default not in ("", None) and name != "work_dir" else ""
-        rows.append(f"| `{name.upper()}` | {shown} | {field.description} |\n")
-    return "\n| name | default | meaning |\n| --- | --- | --- |\n" + "".join(rows) + "\n"
+    for name in names:
+        field = Settings.model_fields[name]
+        shown = "" if name == "work_dir" else default(field.get_default())  # the machine's own
+        rows.append(f"| `{name.upper()}` | {values(schemas[name])} | {shown} | {cell(field.description or '')} |\n")
+    return "| name | values | default | meaning |\n| --- | --- | --- | --- |\n" + "".join(rows)
 
 
-def test_the_table_of_settings_is_the_code_s() -> None:
-    text = README.read_text()
-    wanted = TABLE.sub(lambda found: found[1] + settings_table() + found[2], text)
+def all_settings() -> str:
+    chapters: dict[str, list[str]] = {}
+    for name in Settings.model_fields:
+        chapters.setdefault(chapter_of(name), []).append(name)
+    return "\n".join(f"### {chapter}\n\n{settings_table(names)}" for chapter, names in chapters.items())
+
+
+def images() -> str:
+    return f"```json\n{Images().model_dump_json(indent=2)}\n```\n"
+
+
+def parameters(flow: Flow[..., Any]) -> str:
+    schema = parameter_schema(flow)
+    rows = []
+    for name, each in schema.properties.items():
+        needed = "**needed**" if name in (schema.required or ()) else default(each.get("default"))
+        rows.append(f"| `{name}` | {values(each)} | {needed} | {cell(each['description'])} |\n")
+    table = "| parameter | values | default | meaning |\n| --- | --- | --- | --- |\n" + "".join(rows)
+    said, none = (flow.__doc__ or "").partition("\n")[0], "No parameters.\n"
+    return f"### {flow.name}\n\n{said}\n\n{table if rows else none}"
+
+
+def error_table() -> str:
+    rows = []
+    for kind in vars(errors).values():
+        if (
+            isinstance(kind, type)
+            and issubclass(kind, DeliveryError)
+            and kind not in (DeliveryError, Retryable, Terminal)
+        ):
+            again = "yes" if issubclass(kind, Retryable) else "no"
+            rows.append(f"| `{kind.__name__}` | {again} | {cell(kind.__doc__ or '')} |\n")
+    return "| error | tried again | meaning |\n| --- | --- | --- |\n" + "".join(rows)
+
+
+PARTS: list[tuple[Path, str, Callable[[], str]]] = [
+    (README, "settings", lambda: settings_table(list(FIRST))),
+    (REFERENCE, "parameters", lambda: "\n".join(parameters(flow) for flow in FLOWS)),
+    (REFERENCE, "settings", all_settings),
+    (REFERENCE, "images", images),
+    (REFERENCE, "errors", error_table),
+]
+
+
+@pytest.mark.parametrize(("page", "name", "made"), PARTS, ids=[f"{page.name}-{name}" for page, name, _ in PARTS])
+def test_what_is_made_from_the_code_is_the_code_s(page: Path, name: str, made: Callable[[], str]) -> None:
+    part = re.compile(rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    text = page.read_text()
+    assert len(part.findall(text)) == 1
+    wanted = part.sub(lambda found: f"{found[1]}\n{made()}\n{found[2]}", text)
     if os.environ.get("README"):
-        README.write_text(wanted)
-    assert wanted == README.read_text(), "make docs"
+        page.write_text(wanted)
+    assert wanted == page.read_text(), "make docs"
 
 
-def test_every_setting_says_what_it_is() -> None:
+def test_every_setting_and_parameter_says_what_it_is() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+    for flow in FLOWS:
+        assert all(each.get("description") for each in parameter_schema(flow).properties.values()), flow.name
 
 
-def test_the_pictures_and_pages_it_names_are_there() -> None:
-    for link in re.findall(r"\]\(([^)#:]+)\)", README.read_text()):
-        assert (README.parent / link).exists(), link
+def test_the_images_that_are_shown_are_a_setting_as_they_stand() -> None:
+    shown = json.loads(images().removeprefix("```json\n").removesuffix("```\n"))
+    assert Settings.model_validate({"images": shown}).images == Images()

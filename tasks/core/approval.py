@@ -1,11 +1,12 @@
 """What an operator is shown before an environment changes, and what is made of the answer."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.core import git, report
 from tasks.core.errors import DeliveryError, Rejected
-from tasks.core.models import LINE, Approval, ImageUpdate, UpdateResult
+from tasks.core.models import LINE, Approval, ImageChange, ImageUpdate, UpdateResult
 from tasks.core.scratch import scratch
 
 SHOWN = 20
@@ -34,7 +35,7 @@ def request(update: ImageUpdate, planned: UpdateResult, source: git.Remote | Non
         f"# {update.environment}: {update.tag}\n\n"
         f"Asked for by {report.literal(update.actor or 'nobody in particular')}. "
         "**Approve** switched on has this written; off, it is rejected.\n\n"
-        f"{report.changes(planned.changes)}\n"
+        f"{_images(planned.changes)}\n\n"
         f"## Source commits\n\n{_commits(update.sha or '', planned.replaces, source, work_dir)}\n"
     )
 
@@ -70,6 +71,15 @@ def one_line(text: str, limit: int = LINE) -> str:
     """A text that came from outside as one printable line: it can neither begin another one nor hide itself."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:limit]
+
+
+def _images(changes: Sequence[ImageChange]) -> str:
+    # A list: the dialog is too narrow for a table.
+    rows = (
+        f"- `{each.new.name}`\n    - from {report.short(each.old)}\n    - to {report.short(each.new)}"
+        for each in changes
+    )
+    return "\n".join(rows)
 
 
 def _commits(new: str, old: str, source: git.Remote | None, work_dir: Path) -> str:

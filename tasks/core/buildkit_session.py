@@ -52,7 +52,7 @@ def session(client: docker.APIClient, login: Login) -> Iterator[str]:
     with _upgraded(client, name) as response:
         if response.status_code != requests.codes.switching_protocols:
             raise refused("The Docker Engine opened no BuildKit session", response)
-        stream = response.raw._fp.fp  # the reader may hold what came right after the response's headers
+        stream: Any = response.raw._fp.fp  # type: ignore[union-attr]  # holds what came right after the headers
         connection = stream.raw._sock
         answering = threading.Thread(target=_serve, args=(stream, connection, login), daemon=True)
         answering.start()
@@ -114,8 +114,8 @@ class Answers:
 
     def _take(self, event: Event) -> None:
         if isinstance(event, RequestReceived):
-            path = next(str(value) for name, value in event.headers if name == ":path")
-            self._calls[event.stream_id] = (path, bytearray())
+            headers: dict[Any, Any] = dict(event.headers)  # of text, as the configuration says
+            self._calls[event.stream_id] = (headers[":path"], bytearray())
         elif isinstance(event, DataReceived):
             self._calls[event.stream_id][1].extend(event.data)
             self._http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)

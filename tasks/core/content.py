@@ -7,7 +7,6 @@ elsewhere: a base image, a package of today.
 
 import hashlib
 import json
-import posixpath
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -64,11 +63,13 @@ class Content:
         self._rules = next((name for name in names if name in files), None)
         text = read(files[self._rules]).decode(errors="replace") if self._rules else ""
         self._ignore = Ignore(text)
-        self._others = Ignore("\n".join(image.paths or ["**"]))  # these patterns say what is wanted
+        self._others = Ignore("\n".join(image.paths))  # whose patterns say what is wanted
 
     def keeps(self, path: str) -> bool:
         """Whether a file belongs to the build context."""
-        return path == self._image.dockerfile or (self._ignore.keeps(path) and not self._others.keeps(path))
+        if path == self._image.dockerfile:
+            return True
+        return self._ignore.keeps(path) and not (self._image.paths and self._others.keeps(path))
 
     def tag(self, build_args: Mapping[str, str]) -> str:
         """The name of these inputs, built with these arguments, as a tag: equal for equal inputs, and for no others."""
@@ -81,4 +82,4 @@ class Content:
         return f"{PREFIX}{name}"
 
     def _counts(self, path: str) -> bool:
-        return path == self._rules or posixpath.basename(path) == ATTRIBUTES or self.keeps(path)
+        return path == self._rules or path.rpartition("/")[2] == ATTRIBUTES or self.keeps(path)

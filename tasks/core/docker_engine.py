@@ -1,10 +1,11 @@
 """Builds and pushes by a Docker Engine, through its API and Docker's own SDK; no docker command is needed."""
 
 import json
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,23 +32,25 @@ CONNECT_TIMEOUT = 10
 
 @dataclass(frozen=True)
 class Help:
-    """What a build may take from elsewhere.
+    """What a build may take from elsewhere, and leaves for others.
 
-    ``cache_from`` is an image whose layers are used where they fit; every image built here carries what is needed
-    for that (BuildKit's inline cache). It knows the layers it has itself, and so those of the last stage of its
-    Dockerfile alone: stages before it are skipped where all that follows is unchanged, and are otherwise built.
-    The cache that knows all stages (``mode=max``) is buildx's, and not the engine's.
+    ``cache_from`` is an image whose layers are used where they fit. ``keep`` makes the built image one that can be
+    used so (BuildKit's inline cache). Such an image knows the layers it has itself, and so those of the last stage of
+    its Dockerfile alone: stages before it are skipped where all that follows is unchanged, and are otherwise built.
+    A cache that knows all stages (``mode=max``) is buildx's, and not the engine's.
 
     ``session`` is the id of the BuildKit session that has the logins for this, and for private base images.
     """
 
     cache_from: str = ""
     session: str = ""
+    keep: bool = False
 
-    def params(self) -> dict[str, str]:
-        """The parameters of the engine's call."""
+    def params(self, build_args: Mapping[str, str]) -> dict[str, str]:
+        """The parameters of the engine's call, the build's own arguments among them."""
+        arguments = {**build_args, "BUILDKIT_INLINE_CACHE": "1"} if self.keep else dict(build_args)
         cache = {"cachefrom": json.dumps([self.cache_from])} if self.cache_from else {}
-        return cache | ({"session": self.session} if self.session else {})
+        return {"buildargs": json.dumps(arguments)} | cache | ({"session": self.session} if self.session else {})
 
 
 @contextmanager
@@ -91,7 +94,7 @@ def build(
         context: the build context, a tar stream.
         build_args: values of the Dockerfile's ``ARG``.
         timeout: seconds the build may take.
-        log: is called with each line of progress.
+        log: is called with the lines of progress, as they come.
         progress: is called with the fraction of the steps that are done.
         helped: what the build may take from elsewhere.
 
@@ -132,10 +135,9 @@ def _building(
         params={
             "version": "2",
             "dockerfile": image.dockerfile,
-            "buildargs": json.dumps({**build_args, "BUILDKIT_INLINE_CACHE": "1"}),
             "platform": image.platform,
             "rm": "1",
-            **helped.params(),
+            **helped.params(build_args),
         },
         headers={"Content-Type": "application/x-tar"},
         data=context,
@@ -153,6 +155,35 @@ def _building(
             yield records
         finally:
             deadline.cancel()
+
+
+@contextmanager
+def without_cache(client: docker.APIClient, image: ImageSpec, built: str, timeout: float) -> Iterator[str]:
+    """The image that the same build makes without ``keep``; ``built`` itself stays at hand until the block ends.
+
+    What an image keeps for other builds is never twice the same, and its digest would not be, either: a commit that
+    is built again would be another image, which an immutable tag does not take. BuildKit drops it from a base image.
+
+    Raises:
+        BuildFailed, Unavailable: as :func:`build`.
+    """
+    if (client.inspect_image(built).get("Config") or {}).get("OnBuild"):
+        yield built  # which would be executed here
+        return
+    name, tag = "flowise-delivery/built", built.removeprefix("sha256:")
+    client.tag(built, name, tag)
+    spec = ImageSpec(name=image.name, dockerfile="Dockerfile", platform=image.platform)
+    try:
+        yield build(client, spec, _dockerfile(f"FROM {name}:{tag}\n"), {}, timeout=timeout, log=lambda _: None)
+    finally:
+        with suppress(APIError, requests.RequestException):  # another build's, which had the same result
+            client.remove_image(f"{name}:{tag}", noprune=True)
+
+
+def _dockerfile(text: str) -> Iterator[bytes]:
+    entry = tarfile.TarInfo("Dockerfile")
+    entry.size = len(text)
+    yield entry.tobuf(tarfile.GNU_FORMAT) + text.encode().ljust(tarfile.BLOCKSIZE, b"\0") + bytes(1024)
 
 
 def push(

@@ -114,24 +114,6 @@ class Ecr(Registry):
             raise self._explain_aws(error, f"{repository}:{reference}") from None
         return answer["imageDetails"][0]["imageDigest"]
 
-    def newest(self, repository: str) -> str | None:
-        """The digest of the tagged image that was pushed last; ``latest`` may mean an old one, where tags are immutable.
-
-        Raises:
-            AccessDenied, Unavailable: as AWS answers.
-        """
-        try:
-            pages = self._client.get_paginator("describe_images").paginate(
-                repositoryName=repository,
-                filter={"tagStatus": "TAGGED"},
-                PaginationConfig={"PageSize": 1000},
-                **self._account,
-            )
-            pushed = {each["imagePushedAt"]: each["imageDigest"] for page in pages for each in page["imageDetails"]}
-        except (ClientError, BotoCoreError) as error:
-            raise self._explain_aws(error, repository) from None
-        return pushed[max(pushed)] if pushed else None
-
     def _explain_aws(self, error: ClientError | BotoCoreError, what: str) -> DeliveryError:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
         if code in DENIED or code in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"):

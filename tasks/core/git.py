@@ -208,6 +208,9 @@ def init(directory: Path, where: Remote) -> None:
 def fetch_commit(where: Remote, sha: str, directory: Path, *options: str) -> None:
     """Fetch one commit with all its files and without its history into a new repository.
 
+    A repository on this machine lends its objects, and nothing is fetched (gitrepository-layout(5),
+    "objects/info/alternates").
+
     Args:
         where: the repository it is in.
         sha: full sha of the commit.
@@ -218,6 +221,11 @@ def fetch_commit(where: Remote, sha: str, directory: Path, *options: str) -> Non
         NotFound: no branch or tag of the repository has this commit.
     """
     init(directory, where)
+    lent = Path(where.url, "objects").absolute()
+    if lent.is_dir():
+        (directory / "objects" / "info" / "alternates").write_text(f"{lent}\n")
+        if has(directory, sha):
+            return
     try:
         run(where, "fetch", "-q", *options, "--depth=1", "--no-tags", "origin", sha, directory=directory)
     except NotFound:

@@ -60,7 +60,7 @@ def public(build_args: dict[str, str]) -> dict[str, str]:
 
 
 def unsupported_mount(dockerfile: str) -> str | None:
-    """The first ``RUN --mount`` of a kind that no build is given, ``secret`` or ``ssh``; ``None`` where there is none."""
+    """The kind of the first ``RUN --mount`` that no build is given, ``secret`` or ``ssh``; ``None`` without one."""
     # Comments go first: they may stand between the lines of one instruction.
     lines = "\n".join(line for line in dockerfile.splitlines() if not line.lstrip().startswith("#"))
     found = MOUNT.search(re.sub(r"\\[ \t]*\n", " ", lines))

@@ -10,7 +10,7 @@ from tasks.core import docker_engine
 from tasks.core.buildkit_session import session
 from tasks.core.docker_engine import Help
 from tasks.core.docker_login import docker_login
-from tasks.core.errors import DeliveryError, LoginExpired, Unavailable
+from tasks.core.errors import DeliveryError, LoginExpired
 from tasks.core.models import ImageSpec, Target
 from tasks.core.registry import Credentials, Registry
 from tasks.core.source import Source
@@ -18,6 +18,9 @@ from tasks.core.tags import point_tags
 
 Log = Callable[[str], None]
 Progress = Callable[[Literal["build", "push"], float], None]
+
+KEPT = "buildcache"
+"""The tag under which a build leaves its layers for other machines: one more manifest, no more layers."""
 
 
 def build_and_push(
@@ -33,7 +36,7 @@ def build_and_push(
     """Build one image of a commit, push it under the target's tags, and return its digest.
 
     Whatever would stop the push or the build is asked for first, so that nothing is built in vain. What the engine
-    has built of the image before, or the registry's newest image has, is not built again.
+    has built of the image before, or another machine's last one has, is not built again.
 
     Args:
         image: what to build.
@@ -56,9 +59,12 @@ def build_and_push(
     with docker_engine.engine(timeout) as engine:
         build = partial(_build, engine, image, target, source, timeout, log, partial(progress, "build"))
         with session(engine, partial(_login, registry)) as opened:
-            built = _with_layers_of(_newest(registry, image.name, log), build, opened, log)
-        digest = _push(engine, built, registry, image.name, first or target.sha, log, partial(progress, "push"))
-    point_tags(registry, image.name, digest, target.tags, log)
+            built = build(Help(_kept(registry, image.name, log), opened, keep=True))
+        with docker_engine.without_cache(engine, image, built, timeout) as released:
+            tag, shown = first or target.sha, partial(progress, "push")
+            digest = _push(engine, released, registry, image.name, tag, log, shown)
+            point_tags(registry, image.name, digest, target.tags, log)
+            _keep(engine, built, registry, image.name, log)
     return digest
 
 
@@ -79,25 +85,22 @@ def _build(
     )
 
 
-def _with_layers_of(cache: str, build: Callable[[Help], str], opened: str, log: Log) -> str:
-    """Build with the layers of another image, and without them where they cannot be had: a cache is no need."""
-    try:
-        return build(Help(cache, opened))
-    except Unavailable as failure:
-        if not cache:
-            raise
-        log(f"{failure.message} Once more, without the layers of {cache}.")
-        return build(Help(session=opened))
-
-
-def _newest(registry: Registry, repository: str, log: Log) -> str:
+def _kept(registry: Registry, repository: str, log: Log) -> str:
     """The image whose layers may be of use; none where there is none yet."""
     try:
-        digest = registry.newest(repository)
+        digest = registry.digest(repository, KEPT)
     except DeliveryError as failure:
         log(f"No layers of {registry.host}/{repository} are used: {failure.message}")
         return ""
     return f"{registry.host}/{repository}@{digest}" if digest else ""
+
+
+def _keep(engine: docker.APIClient, built: str, registry: Registry, repository: str, log: Log) -> None:
+    """Keep the layers for the next machine; where tags are immutable, those of the first build are kept for ever."""
+    try:
+        _push(engine, built, registry, repository, KEPT, lambda _: None, lambda _: None)
+    except DeliveryError as failure:
+        log(f"These layers are not kept for other machines: {failure.message}")
 
 
 def _login(registry: Registry, host: str) -> Credentials | None:

@@ -96,14 +96,6 @@ class Registry:
             raise Unavailable(f"{self.host} names no digest for {repository}:{reference}.", "Is it an OCI registry?")
         return str(digest)
 
-    def newest(self, repository: str) -> str | None:
-        """The digest of the image that was pushed last, as far as the registry can tell; ``None`` where there is none.
-
-        Raises:
-            AccessDenied, Unavailable: as the registry answers.
-        """
-        return self.digest(repository, MOVING)
-
     def add_tag(self, repository: str, digest: str, tag: str) -> None:
         """Point a tag at an image that is already there; no layer is sent.
 

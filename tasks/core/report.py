@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from tasks.core.models import BuiltImage, DeployResult, ImageChange, UpdateResult
+from tasks.core.models import BuiltImage, DeployResult, ImageChange, ImageRef, UpdateResult
 
 
 def deployed(result: DeployResult) -> str:
@@ -77,4 +77,12 @@ def _image_row(image: BuiltImage) -> str:
 
 
 def _change_row(change: ImageChange) -> str:
-    return f"| `{change.new.name}` | {f'`{change.old}`' if change.old else 'not there'} | `{change.new}` |"
+    return f"| `{change.new.name}` | {short(change.old)} | {short(change.new)} |"
+
+
+def short(image: ImageRef | None) -> str:
+    """An image as a person tells it from another one: of its digest the first twelve characters."""
+    if image is None:
+        return "not there"
+    digest = image.digest or ""
+    return f"`{str(image).removesuffix(digest)}{digest[: len('sha256:') + 12]}`"

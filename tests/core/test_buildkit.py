@@ -26,7 +26,7 @@ def test_a_step_from_begin_to_end(progress: Progress, told: list[str]) -> None:
     progress.record(output(COMPILE, b"one\ntwo\n"))
     progress.record(vertex(COMPILE, "RUN make", started=1_700_000_000.5, completed=1_700_000_003.75))
     progress.record(vertex(COMPILE, "RUN make", started=1_700_000_000.5, completed=1_700_000_003.75))
-    assert told == ["#1 RUN make", "#1 one", "#1 two", "#1 DONE 3.2s"]
+    assert told == ["#1 RUN make", "#1 one\n#1 two", "#1 DONE 3.2s"]
     assert progress.failed is None
 
 
@@ -119,3 +119,32 @@ def vertex(
 def output(digest: bytes, said: bytes, stream: int = 1) -> str:
     message = text(1, digest) + moment(2, 7) + number(3, stream) + text(4, said)
     return base64.b64encode(text(3, message)).decode()
+
+
+def test_what_is_said_at_once_is_told_at_once(progress: Progress, told: list[str]) -> None:
+    """One record, as the engine sends several times a second, with the output of two steps."""
+    said = [output(COMPILE, b"one\ntwo\n"), output(TEST, b"three\n"), output(COMPILE, b"four\n")]
+    progress.record(base64.b64encode(b"".join(map(base64.b64decode, said))).decode())
+    assert told == ["#1 one\n#1 two\n#2 three\n#1 four"]
+
+
+def test_how_much_is_done_never_falls() -> None:
+    told: list[float] = []
+    progress = Progress(lambda _: None, told.append)
+    progress.record(vertex(COMPILE, "RUN make", started=1))
+    progress.record(vertex(TEST, "RUN test"))
+    assert told == []
+    progress.record(vertex(COMPILE, "RUN make", started=1, completed=2))
+    progress.record(vertex(COMPILE, "RUN make", started=1, completed=2))
+    for number in range(3, 6):
+        progress.record(vertex(b"sha256:%d" % number, "RUN more"))
+    progress.record(vertex(TEST, "RUN test", started=1, completed=2))
+    assert told == [0.5, 0.5]  # two of five by now
+    for number in range(3, 6):
+        progress.record(vertex(b"sha256:%d" % number, "RUN more", started=2, completed=3))
+    assert told[2:] == [0.6, 0.8, 1.0]
+
+
+def test_a_cache_that_is_not_there_is_no_failure(progress: Progress) -> None:
+    progress.record(vertex(COMPILE, "importing cache manifest from registry/app", started=1, completed=2, error="no"))
+    assert progress.failed is None

@@ -14,9 +14,19 @@ import docker
 import pytest
 
 from tasks.core import docker_engine
-from tasks.core.docker_engine import push_error
-from tasks.core.errors import AccessDenied, BuildFailed, Conflict, DeliveryError, InvalidInput, NotFound, Unavailable
+from tasks.core.errors import (
+    AccessDenied,
+    BuildFailed,
+    Conflict,
+    DeliveryError,
+    InvalidInput,
+    LoginExpired,
+    NotFound,
+    Terminal,
+    Unavailable,
+)
 from tasks.core.models import ImageSpec
+from tasks.core.registry_errors import push_error
 from tests.sandbox.optional import optional
 from tests.sandbox.processes import free_port
 from tests.sandbox.registry import Registry, registry
@@ -118,7 +128,7 @@ def test_a_base_image_out_of_reach(build: Builder, base: str) -> None:
 
 @pytest.mark.usefixtures("docker_host")
 def test_a_platform_the_engine_does_not_know() -> None:
-    image = ImageSpec(name="app", dockerfile="Dockerfile", platform="no/such/plat/form")
+    image = ImageSpec.model_construct(name="app", dockerfile="Dockerfile", platform="no/such/plat/form")
     with docker_engine.engine(30) as engine, pytest.raises(InvalidInput, match="platform"):
         docker_engine.build(engine, image, context("FROM scratch\n"), {}, timeout=30, log=lambda _: None)
 
@@ -274,7 +284,8 @@ REFUSALS = {
     "no basic auth credentials": AccessDenied,
     "denied: User: arn:aws:iam::123456789012:user/ci is not authorized to perform: ecr:InitiateLayerUpload":
         AccessDenied,
-    "denied: Your authorization token has expired. Reauthenticate and try again.": AccessDenied,
+    "denied: Your authorization token has expired. Reauthenticate and try again.": LoginExpired,
+    "write /var/lib/docker/tmp/1: no space left on device": Terminal,
     "unauthorized: authentication required": AccessDenied,
     "unexpected status from HEAD request: 403 Forbidden": AccessDenied,
     "name unknown: The repository with name 'app' does not exist in the registry with id '123456789012'": NotFound,

@@ -265,4 +265,4 @@ def repositories_of(amazon: sandbox.Ecr) -> set[str]:
 def described(amazon: sandbox.Ecr) -> dict[str, str]:
     """Digest by tag, as ``describe-images`` has them."""
     details = amazon.client.describe_images(repositoryName=SERVER.name)["imageDetails"]
-    return {tag: each["imageDigest"] for each in details for tag in each.get("imageTags", ())}
+    return {tag: each["imageDigest"] for each in details for tag in each.get("imageTags", ()) if tag != "buildcache"}

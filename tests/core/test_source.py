@@ -180,6 +180,19 @@ def test_two_builds_fetch_once(source: Path, tmp_path: Path, monkeypatch: pytest
     assert results[0] == results[1]
 
 
+BOTH = "lent.git", "copied.git"
+
+
+def test_a_repository_on_this_machine_lends_its_files(source: Path, tmp_path: Path) -> None:
+    sha = repositories.head(source)
+    lent = Source(git.Remote(str(source)), sha, tmp_path / "lent.git")
+    copied = Source(git.Remote(source.as_uri()), sha, tmp_path / "copied.git")
+    assert read(lent.context(SERVER)) == read(copied.context(SERVER))
+    own = {name: {path.name for path in (tmp_path / name / "objects").rglob("*") if path.is_file()} for name in BOTH}
+    assert own["lent.git"] == {"alternates"}
+    assert len(own["copied.git"]) > 1
+
+
 def test_a_failed_fetch_is_tried_again(source: Path, tmp_path: Path) -> None:
     moved = source.rename(tmp_path / "elsewhere.git")
     shared = Source(git.Remote(str(source)), repositories.head(moved), tmp_path / "fetched.git")
@@ -207,7 +220,7 @@ def test_a_server_that_hands_out_branches_and_tags_only(
         return env | more | {"GIT_CONFIG_COUNT": str(last + 1)}
 
     monkeypatch.setattr(git, "environment", first_version)
-    where, older = git.Remote(str(source)), repositories.git(source, "rev-parse", "main~2").decode().strip()
+    where, older = git.Remote(source.as_uri()), repositories.git(source, "rev-parse", "main~2").decode().strip()
     git.init(tmp_path / "refused.git", where)
     with pytest.raises(NotFound, match="unadvertised object"):
         git.run(where, "fetch", "--depth=1", "origin", older, directory=tmp_path / "refused.git")

@@ -13,7 +13,9 @@ import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from flows import deploy_to_k8s, update_flowise_deployment
+from flows.setup import set_up
 from tasks.build_image import build_server, build_ui
+from tasks.core.settings import load
 from tasks.dispatch import dispatch
 from tasks.get_digest import get_digest
 from tasks.rollout import rollout
@@ -102,18 +104,34 @@ def installation(
     return Installation(source, gitops, images, server)
 
 
+@pytest.fixture(scope="module")
+def worker(server: PrefectServer, docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The deployments of prefect.yaml, and a worker that one file of tests shares: see ``served``.
+
+    Not for the whole session: other files make runs that nobody is to pick up.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("SOURCE_REPO", "GITOPS_REPO", "ECR_REGISTRY"):
+            patch.setenv(name, "one for each test")
+        list(set_up(load()))
+    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
+    env = {**os.environ, **server.environment(), "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    log = tmp_path_factory.mktemp("worker") / "worker.log"
+    # Side by side: both take most of their time to load Prefect.
+    with subprocess.Popen([*prefect, "deploy", "--all"], cwd=PROJECT, env=env, **options) as deploying:
+        command = [*prefect, "worker", "start", "--pool", "flowise"]
+        with running(command, log=log, ready=lambda: "started!" in log.read_text(), env=env):
+            said, _ = deploying.communicate(timeout=120)
+            assert deploying.returncode == 0, said
+            yield
+
+
 @pytest.fixture
-def served(installation: Installation) -> Iterator[Installation]:
-    """Both deployments of prefect.yaml, and a worker for their pool."""
-    pool = installation.run("-m", "prefect", "work-pool", "create", "flowise", "--type", "process", "--overwrite")
-    assert pool.returncode == 0, pool.stderr
-    deployed = installation.run("-m", "prefect", "--no-prompt", "deploy", "--all")
-    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-    worker = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "flowise"]
-    env = {**installation.environment(), "PREFECT_WORKER_QUERY_SECONDS": "1"}
-    log = installation.server.home / "worker.log"
-    with running(worker, log=log, ready=lambda: "started!" in log.read_text(), env=env):
-        yield installation
+def served(installation: Installation, worker: None) -> Installation:
+    """An installation as ``flowise-setup`` leaves it: the worker looks the settings up whenever a run starts."""
+    list(set_up(load()))
+    return installation
 
 
 @pytest.fixture

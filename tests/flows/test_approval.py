@@ -71,7 +71,8 @@ def test_an_approved_update_is_one_commit_that_names_the_operator(served: Instal
     assert limit["active_slots"] == 0, "others may deploy meanwhile"
     assert len(log(served.gitops)) == before
     shown = question(served, waiting)
-    assert f"`{served.images.host}/flowise-server:v1` | `{served.images.host}/flowise-server:v2`" in shown
+    assert f"- from `{served.images.host}/flowise-server:v1`\n" in shown
+    assert f"- to `{served.images.host}/flowise-server:v2`\n" in shown
     assert f"+ {two[:7]} perf(server): answer pings without logging" in shown
     assert "greet by name" not in shown, "that one is deployed already"
     assert resume(served, run.id, {"approve": True, "approver": ""}) == "REJECT", "an answer has a name"
@@ -119,7 +120,7 @@ def test_what_changed_meanwhile_is_asked_for_again(served: Installation) -> None
     second = until(served, run.id, "Suspended", asked=2)
     assert "newTag: v1" in show(served.gitops, "main", PRODUCTION)
     assert question(served, first) != question(served, second)
-    assert "flowise-server:v1` |" in question(served, second)
+    assert "from `" + served.images.host + "/flowise-server:v1`" in question(served, second)
 
     resume(served, run.id, YES | {"approver": "Kim"})
     until(served, run.id, "Completed")

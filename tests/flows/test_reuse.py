@@ -25,6 +25,7 @@ from tests.sandbox.registry import Registry, registry
 from tests.sandbox.repositories import commit, show
 
 DEV = "argocd/apps/flowise/overlays/dev/kustomization.yaml"
+ONE_LINE = "from flows import deploy_to_k8s as d; print(d(environment='{}', ref='main').model_dump_json())"
 NAMES = ("flowise-server", "flowise-ui")
 
 
@@ -97,6 +98,27 @@ def test_a_lost_cache_is_no_reason_to_build(fresh: Installation, no_engine: Any,
         second = deploy_to_k8s(environment="dev", ref="main")
     assert (second.server.digest, second.ui.digest) == (first.server.digest, first.ui.digest)
     assert second.ui.reused.startswith("same inputs as inputs-v1-")
+
+
+KILLED = """
+import os, threading, tasks.core.publish
+both = threading.Barrier(2)
+def die(*_):
+    both.wait()
+    os._exit(9)
+tasks.core.publish.point_tags = die
+"""
+"""A run that ends when both images are pushed, before it can say so."""
+
+
+def test_what_was_pushed_by_a_killed_run_is_not_built_again(fresh: Installation, no_engine: Any) -> None:
+    before = fresh.images.tags("flowise-ui")
+    assert fresh.run("-c", KILLED + ONE_LINE.format("dev")).returncode == 9
+    (pushed,) = set(fresh.images.tags("flowise-ui")) - set(before)
+    no_engine()
+    result = deploy_to_k8s(environment="dev", ref="main")
+    assert result.ui.reused == f"same inputs as {pushed}"
+    assert result.ui.digest == fresh.images.digest("flowise-ui", result.sha)
 
 
 def test_force_builds_and_the_inputs_mean_what_was_built_last(fresh: Installation) -> None:
@@ -186,7 +208,6 @@ def pushes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dic
         yield seen
 
 
-ONE_LINE = "from flows import deploy_to_k8s as d; print(d(environment='{}', ref='main').model_dump_json())"
 SLOW = 'FROM scratch\nCOPY tools/busybox /busybox\nCOPY packages/components /c\nRUN ["/busybox", "sleep", "6"]\n'
 
 

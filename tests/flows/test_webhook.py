@@ -155,7 +155,10 @@ def test_a_body_that_does_not_end(receiver: Receiver, monkeypatch: pytest.Monkey
         assert client.recv(1000).startswith(b"HTTP/1.1 400 ")
 
 
-def test_while_prefect_is_away_github_is_told_to_send_it_again(receiver: Receiver) -> None:
+def test_while_prefect_is_away_github_is_told_to_send_it_again(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "PREFECT_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         for port in (free_port(), mute.getsockname()[1]):
             receiver.settings[PREFECT_API_URL] = f"http://127.0.0.1:{port}/api"

@@ -140,8 +140,8 @@ def serve(here: Stage) -> None:
     """Keep the UI up, with both deployments of prefect.yaml and a worker for them, until Ctrl-C."""
     prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
     env = here.environment()
-    for command in (["work-pool", "create", "flowise", "--type", "process", "--overwrite"], ["deploy", "--all"]):
-        subprocess.run([*prefect, *command], cwd=PROJECT, env=env, check=True, stdout=subprocess.DEVNULL)
+    for command in ([sys.executable, "-m", "flows.setup"], [*prefect, "deploy", "--all"]):
+        subprocess.run(command, cwd=PROJECT, env=env, check=True, stdout=subprocess.DEVNULL)
     with worker(here, [*prefect, "worker", "start", "--pool", "flowise", "--name", "demo"]):
         console.rule("Ready")
         say(f"[bold]{here.server.ui_url}/deployments[/]: pick deploy-to-k8s and click Run. Ctrl-C ends it all.")

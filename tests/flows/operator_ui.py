@@ -1,0 +1,85 @@
+"""What an operator does in the Prefect UI, with a real browser: by the words on the screen, waiting for what shows."""
+
+import os
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.flows.conftest import PROJECT
+
+
+class Operator:
+    """A person in front of a page of the UI."""
+
+    def __init__(self, page: Page, url: str, pictures: Path) -> None:
+        """Sit down; ``pictures`` is where they go unless they are for the docs."""
+        self.page, self.url = page, url
+        self.main = page.get_by_role("main")
+        self.log = page.get_by_role("log")
+        self._pictures = PROJECT / "docs" / "images" if os.environ.get("SCREENSHOTS") else pictures
+
+    def opens_the_form(self, deployment: str) -> None:
+        """From the UI's address to the Run form, as the menus lead there."""
+        self.page.goto(self.url)
+        self.page.get_by_role("link", name="Deployments", exact=True).click()
+        self.page.get_by_role("link", name=deployment, exact=True).first.click()
+        self.page.get_by_role("button", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Custom run").click()
+        expect(self.page.get_by_role("heading", name="Parameters")).to_be_visible()
+
+    def field(self, name: str) -> Locator:
+        """A field of a form, with its label, its description and what is wrong with it."""
+        label = self.page.get_by_text(f"{name} (Optional)", exact=True)
+        return self.main.locator("div.group").filter(has=label).last
+
+    def drop_down(self, name: str) -> Locator:
+        """What opens a drop-down, and says what is chosen."""
+        return self.page.get_by_role("button", name=f"Select {name}")
+
+    def chooses(self, name: str, value: str) -> None:
+        """One value of a drop-down."""
+        self.drop_down(name).click()
+        self.page.get_by_role("option", name=value, exact=True).click()
+        expect(self.drop_down(name)).to_have_text(value)
+
+    def submits(self) -> None:
+        """The form's button."""
+        self.page.get_by_role("button", name="Submit").click()
+
+    def views_the_new_run(self) -> None:
+        """The button of the message that says a run was made."""
+        self.page.get_by_role("button", name="View run").click()
+        self.page.get_by_role("tab", name="Logs").wait_for()
+
+    def opens_the_run(self, run: str) -> None:
+        """A run's page, as a link in an alert or a log leads there."""
+        self.page.goto(f"{self.url}/v2/runs/flow-run/{run}")
+
+    def sees_state(self, name: str) -> None:
+        """The run's state, which the page keeps up to date."""
+        expect(self.main.get_by_text(name, exact=True).first).to_be_visible()
+
+    def picks(self, item: str) -> None:
+        """An item of the run's menu."""
+        self.main.get_by_role("button", name="Open menu").first.click()
+        self.page.get_by_role("menuitem", name=item, exact=True).click()
+
+    def opens_the_question(self) -> Locator:
+        """The dialog of a suspended run."""
+        self.sees_state("Suspended")
+        self.picks("Resume")
+        dialog = self.page.get_by_role("dialog")
+        expect(dialog.get_by_role("switch", name="Approve")).to_be_visible()
+        return dialog
+
+    def opens_the_artifact(self, key: str) -> None:
+        """From a run to what it leaves for people."""
+        self.page.get_by_role("tab", name="Artifacts").click()
+        self.page.get_by_role("tabpanel").get_by_role("link").filter(has_text=key).first.click()
+        self.main.locator("a[href*='/artifacts/artifact/']").first.click()
+
+    def takes_a_picture(self, name: str) -> None:
+        """Of what is on the screen."""
+        if os.environ.get("SCREENSHOTS"):
+            self.page.wait_for_timeout(3000)  # a run's graph draws itself on a canvas and does not say when it is done
+        self.page.screenshot(path=self._pictures / f"{name}.png", animations="disabled")
