@@ -50,13 +50,13 @@ def deploy_to_k8s(
     """Build both images of a commit, push them, and have their digests written into the GitOps repository.
 
     Args:
-        environment: where the images go.
-        ref: branch, tag or commit of the source repository.
-        node_version: the Dockerfiles' NODE_VERSION.
-        tag_version: goes in front of the tag, such as v1.2.0 in v1.2.0-f3a21bc.
-        dispatch_via: how the second flow is reached; the setting DISPATCH_VIA where empty.
-        force: build again what was built before, and replace a newer source commit by an older one.
-        actor: who asked for it; who started the run, where empty.
+        environment: Where the images go.
+        ref: Branch, tag or commit of the source repository.
+        node_version: Version of Node.js, the Dockerfiles' NODE_VERSION.
+        tag_version: Goes in front of the tag, such as v1.2.0 in v1.2.0-f3a21bc; letters, digits and . _ - alone.
+        dispatch_via: How the second flow is reached; the setting DISPATCH_VIA where empty.
+        force: Build again what was built before, and replace a newer source commit by an older one.
+        actor: Who asked for it; who started the run, where empty.
 
     Raises:
         tasks.core.errors.DeliveryError: what went wrong, with a hint.

@@ -36,15 +36,15 @@ def update_flowise_deployment(
     """Write new images into an environment's overlay, by digest where there is one, else by tag; commit and push.
 
     Args:
-        environment: the overlay to update.
-        tag: the images' tag.
-        sha: the source commit the images were built from.
-        server_digest: digest of flowise-server, sha256:...
-        ui_digest: digest of flowise-ui, sha256:...
-        actor: who asked for it.
-        workflow_run_id: the run that built the images.
-        force: also replace a newer source commit by an older one.
-        dry_run: only show what would be written.
+        environment: The overlay to update.
+        tag: The images' tag; used where there is no digest.
+        sha: The source commit the images were built from.
+        server_digest: Digest of flowise-server, sha256:...
+        ui_digest: Digest of flowise-ui, sha256:...
+        actor: Who asked for it.
+        workflow_run_id: The run that built the images.
+        force: Also replace a newer source commit by an older one.
+        dry_run: Only show what would be written.
 
     Raises:
         tasks.core.errors.DeliveryError: what went wrong, with a hint.

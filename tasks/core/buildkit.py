@@ -1,8 +1,9 @@
 """What BuildKit says while it builds: its trace records, read into steps and log lines."""
 
 import base64
+import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,33 @@ KEPT_LINES = 20
 
 CACHE = "importing cache manifest"
 """Begins the name of the step that looks into another image for layers; a build goes on without."""
+
+
+@dataclass(frozen=True)
+class Help:
+    """What a build may take from elsewhere, and leaves for others.
+
+    ``cache_from`` is an image whose layers are used where they fit. ``keep`` makes the built image one that can be
+    used so (BuildKit's inline cache). Such an image knows the layers it has itself, and so those of the last stage of
+    its Dockerfile alone: stages before it are skipped where all that follows is unchanged, and are otherwise built.
+    A cache that knows all stages (``mode=max``) is buildx's, and not the engine's.
+
+    ``session`` is the id of the BuildKit session that has the logins for this, and for private base images.
+    """
+
+    cache_from: str = ""
+    session: str = ""
+    keep: bool = False
+
+    def params(self, build_args: Mapping[str, str]) -> dict[str, str]:
+        """The parameters of the engine's call, the build's own arguments among them."""
+        arguments = {**build_args, "BUILDKIT_INLINE_CACHE": "1"} if self.keep else dict(build_args)
+        cache = {"cachefrom": json.dumps([self.cache_from])} if self.cache_from else {}
+        return {"buildargs": json.dumps(arguments)} | cache | ({"session": self.session} if self.session else {})
+
+
+ALONE = Help()
+"""Nothing from elsewhere, and nothing for others."""
 
 
 @dataclass

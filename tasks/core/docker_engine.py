@@ -1,12 +1,10 @@
 """Builds and pushes by a Docker Engine, through its API and Docker's own SDK; no docker command is needed."""
 
-import json
 import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import docker
@@ -17,7 +15,7 @@ from docker.types import CancellableStream
 from docker.utils import kwargs_from_env
 from docker.utils.json_stream import json_stream
 
-from tasks.core.buildkit import Progress
+from tasks.core.buildkit import ALONE, Help, Progress
 from tasks.core.engine_errors import build_error, refused
 from tasks.core.errors import BuildFailed, Unavailable
 from tasks.core.layers import Layers
@@ -28,29 +26,6 @@ Log = Callable[[str], None]
 Fraction = Callable[[float], None]
 
 CONNECT_TIMEOUT = 10
-
-
-@dataclass(frozen=True)
-class Help:
-    """What a build may take from elsewhere, and leaves for others.
-
-    ``cache_from`` is an image whose layers are used where they fit. ``keep`` makes the built image one that can be
-    used so (BuildKit's inline cache). Such an image knows the layers it has itself, and so those of the last stage of
-    its Dockerfile alone: stages before it are skipped where all that follows is unchanged, and are otherwise built.
-    A cache that knows all stages (``mode=max``) is buildx's, and not the engine's.
-
-    ``session`` is the id of the BuildKit session that has the logins for this, and for private base images.
-    """
-
-    cache_from: str = ""
-    session: str = ""
-    keep: bool = False
-
-    def params(self, build_args: Mapping[str, str]) -> dict[str, str]:
-        """The parameters of the engine's call, the build's own arguments among them."""
-        arguments = {**build_args, "BUILDKIT_INLINE_CACHE": "1"} if self.keep else dict(build_args)
-        cache = {"cachefrom": json.dumps([self.cache_from])} if self.cache_from else {}
-        return {"buildargs": json.dumps(arguments)} | cache | ({"session": self.session} if self.session else {})
 
 
 @contextmanager
@@ -84,7 +59,7 @@ def build(
     timeout: float,
     log: Log,
     progress: Fraction = lambda _: None,
-    helped: Help = Help(),
+    helped: Help = ALONE,
 ) -> str:
     """Build with BuildKit and return the image's id in the engine (``sha256:...``).
 
@@ -167,7 +142,7 @@ def without_cache(client: docker.APIClient, image: ImageSpec, built: str, timeou
     Raises:
         BuildFailed, Unavailable: as :func:`build`.
     """
-    if (client.inspect_image(built).get("Config") or {}).get("OnBuild"):
+    if (client.inspect_image(built).get("Config") or {}).get("OnBuild"):  # type: ignore[no-untyped-call]
         yield built  # which would be executed here
         return
     name, tag = "flowise-delivery/built", built.removeprefix("sha256:")

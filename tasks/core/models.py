@@ -270,8 +270,8 @@ class Rollout(Value):
     """How an update arrived in the cluster; one that failed is an exception.
 
     ``revision`` is the commit Argo CD has deployed (the pushed one or a descendant), ``images`` those it sees running,
-    ``seconds`` how long it was waited for, ``message`` Argo CD's own words, or why there was no waiting, ``endpoint`` the
-    answer of the environment's health check.
+    ``seconds`` how long it was waited for, ``message`` Argo CD's own words, or why there was no waiting,
+    ``endpoint`` the answer of the environment's health check.
     """
 
     application: str

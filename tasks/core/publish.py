@@ -7,8 +7,8 @@ from typing import Literal
 import docker
 
 from tasks.core import docker_engine
+from tasks.core.buildkit import Help
 from tasks.core.buildkit_session import session
-from tasks.core.docker_engine import Help
 from tasks.core.docker_login import docker_login
 from tasks.core.errors import DeliveryError, LoginExpired
 from tasks.core.models import ImageSpec, Target

@@ -78,7 +78,7 @@ def test_without_the_commits_it_is_asked_all_the_same(replaces: str, source: Pat
     shown = approval.request(update(new), planned(replaces=replaces), Remote(str(source)), tmp_path)
     assert new in shown
     assert "```" not in shown
-    assert "| `flowise-ui` |" in approval.request(update(), planned(), None, tmp_path)
+    assert "- `flowise-ui`\n" in approval.request(update(), planned(), None, tmp_path)
 
 
 def test_an_approval_is_for_these_changes_only() -> None:
