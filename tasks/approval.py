@@ -31,7 +31,8 @@ _handed_over: ContextVar[Approved | None] = ContextVar("approval", default=None)
 class Approval(RunInput):
     """The form an operator fills in."""
 
-    approve: Annotated[bool, Field(description="On: write it. Off: reject it.")]
+    # A default, because the form sends nothing for a switch that nobody touched.
+    approve: Annotated[bool, Field(description="On: write it. Off: reject it.")] = False
     approver: Annotated[str, Field(description="Your name.", min_length=1, max_length=LINE, pattern=r"\S")]
     note: Annotated[str, Field(description="Why, if you like.", max_length=LINE)] = ""
 

@@ -10,7 +10,8 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from tasks.connections import registry
-from tasks.core.models import Build, ImageSpec, Target
+from tasks.core.images import ImageSpec
+from tasks.core.models import Build, Target
 from tasks.core.registry import Registry
 from tasks.core.settings import load
 from tasks.core.source import Source

@@ -14,7 +14,7 @@ from prefect.utilities.callables import parameter_schema
 from flows import deploy_to_k8s, update_flowise_deployment, watch_source
 from tasks.core import errors
 from tasks.core.errors import DeliveryError, Retryable, Terminal
-from tasks.core.models import Images
+from tasks.core.images import Images
 from tasks.core.settings import Settings
 
 PROJECT = Path(__file__).parents[1]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from tasks.core.dockerignore import Ignore
-from tasks.core.models import ImageSpec
+from tasks.core.images import ImageSpec
 
 VERSION = "v1"
 """Changes whenever the same inputs get another name, or are built in another way."""

@@ -18,8 +18,8 @@ from docker.utils.json_stream import json_stream
 from tasks.core.buildkit import ALONE, Help, Progress
 from tasks.core.engine_errors import build_error, refused
 from tasks.core.errors import BuildFailed, Unavailable
+from tasks.core.images import ImageSpec
 from tasks.core.layers import Layers
-from tasks.core.models import ImageSpec
 from tasks.core.registry_errors import push_error
 
 Log = Callable[[str], None]

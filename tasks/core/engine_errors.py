@@ -6,7 +6,7 @@ import requests
 
 from tasks.core.buildkit import Step
 from tasks.core.errors import BuildFailed, DeliveryError, InvalidInput, Terminal, Unavailable
-from tasks.core.models import ImageSpec
+from tasks.core.images import ImageSpec
 
 NETWORK = re.compile(
     r"(?<![\w./-])(client\.timeout|timeout|timed out|deadline exceeded|connection (refused|reset)|no such host|eof"

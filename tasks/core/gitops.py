@@ -12,7 +12,8 @@ from tasks.core import kustomization, order
 from tasks.core.branch import DEPTH, Branch
 from tasks.core.errors import InvalidInput, LostRace, NotFound
 from tasks.core.git import Remote
-from tasks.core.models import Approval, Environment, ImageChange, ImageRef, Images, ImageUpdate, UpdateResult
+from tasks.core.images import Images
+from tasks.core.models import Approval, Environment, ImageChange, ImageRef, ImageUpdate, UpdateResult
 from tasks.core.scratch import scratch, turn
 
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")

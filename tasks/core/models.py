@@ -1,12 +1,11 @@
 """The values that travel between tasks, flows, repositories and people."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from tasks.core import image_rules
 from tasks.core.errors import InvalidInput
 
 Environment = Literal["dev", "staging", "production"]
@@ -62,10 +61,6 @@ OptionalTag = Annotated[Annotated[str, Field(pattern=rf"^({TAG_PATTERN})?$")] | 
 OptionalSha = Annotated[Annotated[str, Field(pattern=rf"^({SHA_PATTERN})?$")] | None, _Optional]
 OptionalDigest = Annotated[Annotated[str, Field(pattern=rf"^({DIGEST_PATTERN})?$")] | None, _Optional]
 OptionalLine = Annotated[Line | None, _Optional]
-
-
-def _more_of(default: "ImageSpec") -> Callable[[object], object]:
-    return lambda given: {**dict(default), **given} if isinstance(given, Mapping) else given
 
 
 class Value(BaseModel):
@@ -143,52 +138,6 @@ class Target(Value):
     def tags(self) -> tuple[str, ...]:
         """The tags each image gets: the release's own, ``latest``, and the full sha."""
         return (self.tag, "latest", self.sha)
-
-
-InRepository = Annotated[str, Field(min_length=1), AfterValidator(image_rules.inside)]
-
-
-class ImageSpec(Value):
-    """How one image is made.
-
-    Args:
-        name: its name in the manifests, and its repository in the registry.
-        dockerfile: a path inside of the context.
-        context: a folder of the source repository.
-        paths: patterns of ``.dockerignore``, here for what the context consists of; everything by default.
-        build_args: values of the Dockerfile's ``ARG``, beside ``NODE_VERSION``.
-        platform: what it runs on.
-    """
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]+([._/-]+[a-z0-9]+)*$", max_length=255)]
-    dockerfile: InRepository
-    context: InRepository = "."
-    paths: tuple[Annotated[Line, Field(min_length=1)], ...] = ()
-    build_args: Annotated[dict[str, Line], AfterValidator(image_rules.public)] = {}
-    platform: Annotated[str, Field(pattern=r"^[a-z0-9]+(/[a-z0-9]+){1,2}$")] = "linux/amd64"
-
-    _supported = model_validator(mode="before")(image_rules.supported)
-
-    def arguments(self, node_version: str) -> dict[str, str]:
-        """All build arguments of a run."""
-        return {image_rules.RUNS_ARGUMENT: node_version, **self.build_args}
-
-
-SERVER = ImageSpec(name="flowise-server", dockerfile="packages/server/Dockerfile")
-UI = ImageSpec(name="flowise-ui", dockerfile="packages/ui/Dockerfile")
-
-
-class Images(Value):
-    """The two images of a delivery; where a field of one is not given, it is the default's."""
-
-    server: Annotated[ImageSpec, BeforeValidator(_more_of(SERVER))] = SERVER
-    ui: Annotated[ImageSpec, BeforeValidator(_more_of(UI))] = UI
-
-    @model_validator(mode="after")
-    def _two(self) -> "Images":
-        if self.server.name == self.ui.name:
-            raise ValueError(f"both images are called {self.ui.name}")
-        return self
 
 
 class Build(Value):

@@ -11,7 +11,8 @@ from tasks.core.buildkit import Help
 from tasks.core.buildkit_session import session
 from tasks.core.docker_login import docker_login
 from tasks.core.errors import DeliveryError, LoginExpired
-from tasks.core.models import ImageSpec, Target
+from tasks.core.images import ImageSpec
+from tasks.core.models import Target
 from tasks.core.registry import Credentials, Registry
 from tasks.core.source import Source
 from tasks.core.tags import point_tags

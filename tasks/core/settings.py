@@ -9,7 +9,8 @@ from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tasks.core.errors import InvalidInput
-from tasks.core.models import Environment, Images, Transport
+from tasks.core.images import Images
+from tasks.core.models import Environment, Transport
 
 
 def _listed(value: object) -> object:

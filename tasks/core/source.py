@@ -18,7 +18,7 @@ from tasks.core import git
 from tasks.core.content import Content, File, listed
 from tasks.core.errors import InvalidInput, NotFound, Unavailable
 from tasks.core.image_rules import unsupported_mount
-from tasks.core.models import ImageSpec
+from tasks.core.images import ImageSpec
 from tasks.core.process import CommandFailed
 from tasks.core.scratch import scratch
 

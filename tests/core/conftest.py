@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tasks.core import git
-from tasks.core.models import ImageSpec, Target
+from tasks.core.images import ImageSpec
+from tasks.core.models import Target
 from tasks.core.publish import build_and_push
 from tasks.core.registry import Registry
 from tasks.core.source import checkout

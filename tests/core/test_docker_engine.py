@@ -25,7 +25,7 @@ from tasks.core.errors import (
     Terminal,
     Unavailable,
 )
-from tasks.core.models import ImageSpec
+from tasks.core.images import ImageSpec
 from tasks.core.registry_errors import push_error
 from tests.sandbox.optional import optional
 from tests.sandbox.processes import free_port

@@ -14,7 +14,7 @@ import pytest
 from tasks.core import git
 from tasks.core.dockerignore import Ignore
 from tasks.core.errors import InvalidInput
-from tasks.core.models import ImageSpec
+from tasks.core.images import ImageSpec
 from tasks.core.source import Source
 from tests.sandbox import repositories
 

@@ -10,7 +10,8 @@ import pytest
 
 from tasks.core import git
 from tasks.core.errors import Conflict, NotFound, Unavailable
-from tasks.core.models import SERVER, ImageSpec, Target
+from tasks.core.images import SERVER, ImageSpec
+from tasks.core.models import Target
 from tasks.core.publish import build_and_push
 from tasks.core.registry import Registry
 from tasks.core.source import checkout

@@ -13,7 +13,7 @@ import pytest
 
 from tasks.core import docker_engine, git
 from tasks.core.errors import NotFound, Unavailable
-from tasks.core.models import SERVER, ImageSpec
+from tasks.core.images import SERVER, ImageSpec
 from tasks.core.source import Source, checkout
 from tests.sandbox import repositories
 

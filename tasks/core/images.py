@@ -1,0 +1,59 @@
+"""What the two images of a delivery are made from: data, with the user's own two as the default."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from tasks.core import image_rules
+from tasks.core.models import Line, Value
+
+
+def _more_of(default: "ImageSpec") -> Callable[[object], object]:
+    return lambda given: {**dict(default), **given} if isinstance(given, Mapping) else given
+
+
+InRepository = Annotated[str, Field(min_length=1), AfterValidator(image_rules.inside)]
+
+
+class ImageSpec(Value):
+    """How one image is made.
+
+    Args:
+        name: its name in the manifests, and its repository in the registry.
+        dockerfile: a path inside of the context.
+        context: a folder of the source repository.
+        paths: patterns of ``.dockerignore``, here for what the context consists of; everything by default.
+        build_args: values of the Dockerfile's ``ARG``, beside ``NODE_VERSION``.
+        platform: what it runs on.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]+([._/-]+[a-z0-9]+)*$", max_length=255)]
+    dockerfile: InRepository
+    context: InRepository = "."
+    paths: tuple[Annotated[Line, Field(min_length=1)], ...] = ()
+    build_args: Annotated[dict[str, Line], AfterValidator(image_rules.public)] = Field(default_factory=dict)
+    platform: Annotated[str, Field(pattern=r"^[a-z0-9]+(/[a-z0-9]+){1,2}$")] = "linux/amd64"
+
+    _supported = model_validator(mode="before")(image_rules.supported)
+
+    def arguments(self, node_version: str) -> dict[str, str]:
+        """All build arguments of a run."""
+        return {image_rules.RUNS_ARGUMENT: node_version, **self.build_args}
+
+
+SERVER = ImageSpec(name="flowise-server", dockerfile="packages/server/Dockerfile")
+UI = ImageSpec(name="flowise-ui", dockerfile="packages/ui/Dockerfile")
+
+
+class Images(Value):
+    """The two images of a delivery; where a field of one is not given, it is the default's."""
+
+    server: Annotated[ImageSpec, BeforeValidator(_more_of(SERVER))] = SERVER
+    ui: Annotated[ImageSpec, BeforeValidator(_more_of(UI))] = UI
+
+    @model_validator(mode="after")
+    def _two(self) -> "Images":
+        if self.server.name == self.ui.name:
+            raise ValueError(f"both images are called {self.ui.name}")
+        return self
