@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 
 from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from tasks.core.models import Environment
 
@@ -36,7 +36,11 @@ def one_build_of(image: str, inputs: str) -> Iterator[None]:
 
 @contextmanager
 def _place_of(limit: str) -> Iterator[None]:
-    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
-        client.upsert_global_concurrency_limit_by_name(limit, 1)
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(limit)
+        except ObjectNotFound:
+            with suppress(ObjectAlreadyExists):  # another run was faster
+                client.upsert_global_concurrency_limit_by_name(limit, 1)
     with concurrency(limit, occupy=1, lease_duration=LEASE, strict=True):
         yield

@@ -8,14 +8,9 @@ from tasks.core.models import BuiltImage, DeployResult, ImageChange, ImageRef, U
 
 def deployed(result: DeployResult) -> str:
     """The first flow's summary: the images, and how the second flow was told."""
-    rows = "\n".join(_image_row(image) for image in (result.server, result.ui))
+    rows = "\n".join(_image(image) for image in (result.server, result.ui))
     then = updated(result.update) if result.update else _sent(result)
-    return (
-        f"# {result.environment}: {result.tag}\n\n"
-        f"Source commit `{result.sha}`\n\n"
-        "| image | | digest | tags |\n| --- | --- | --- | --- |\n"
-        f"{rows}\n\n{then}"
-    )
+    return f"# {result.environment}: {result.tag}\n\nSource commit `{result.sha}`\n\n{rows}\n\n{then}"
 
 
 def updated(result: UpdateResult) -> str:
@@ -71,9 +66,10 @@ def _sent(result: DeployResult) -> str:
     return f"Sent on its way via `{result.dispatched_via}`{to}.\n"
 
 
-def _image_row(image: BuiltImage) -> str:
+def _image(image: BuiltImage) -> str:
     tags = ", ".join(f"`{tag[:16]}`" for tag in image.tags)
-    return f"| `{image.repository}` | {literal(image.reused) or 'built'} | `{image.digest}` | {tags} |"
+    # The page has not the width for a table with digests.
+    return f"- **{image.repository}**, {literal(image.reused) or 'built'}, as {tags}\n\n  `{image.digest}`"
 
 
 def _change_row(change: ImageChange) -> str:

@@ -48,7 +48,7 @@ def test_the_commits_that_come_are_shown_newest_first(source: Path, tmp_path: Pa
         f"+ {middle[:7]} feat(ui): greet by name\n"
         "```\n"
     ) in shown
-    assert "| `flowise-ui` | `r.example/flowise-ui:v1` | `r.example/flowise-ui:v2` |" in shown
+    assert "- `flowise-ui`\n    - from `r.example/flowise-ui:v1`\n    - to `r.example/flowise-ui:v2`\n" in shown
     assert r"Asked for by octo\*cat\*." in shown
 
 

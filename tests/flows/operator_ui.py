@@ -59,6 +59,12 @@ class Operator:
         """The run's state, which the page keeps up to date."""
         expect(self.main.get_by_text(name, exact=True).first).to_be_visible()
 
+    def reads_the_end_of_the_log(self) -> None:
+        """The page draws only the lines that fit, and asks for none once a run has ended: anew, newest first."""
+        self.page.reload()
+        self.page.get_by_role("combobox", name="log sort order").click()
+        self.page.get_by_role("option", name="Newest to oldest").click()
+
     def picks(self, item: str) -> None:
         """An item of the run's menu."""
         self.main.get_by_role("button", name="Open menu").first.click()
@@ -78,8 +84,9 @@ class Operator:
         self.page.get_by_role("tabpanel").get_by_role("link").filter(has_text=key).first.click()
         self.main.locator("a[href*='/artifacts/artifact/']").first.click()
 
-    def takes_a_picture(self, name: str) -> None:
-        """Of what is on the screen."""
+    def takes_a_picture(self, name: str, height: int = 800) -> None:
+        """Of what is on the screen, which is so many pixels high."""
+        self.page.set_viewport_size({"width": 1280, "height": height})
         if os.environ.get("SCREENSHOTS"):
             self.page.wait_for_timeout(3000)  # a run's graph draws itself on a canvas and does not say when it is done
         self.page.screenshot(path=self._pictures / f"{name}.png", animations="disabled")

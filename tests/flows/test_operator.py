@@ -80,8 +80,10 @@ def test_a_deployment_from_the_form_to_the_summary(served: Installation, operato
     operator.submits()
 
     operator.views_the_new_run()
-    expect(operator.log).to_contain_text(f"main is {sha}, tag {tag}, for staging")
+    expect(operator.log).to_contain_text("submitting flow run")
     operator.sees_state("Completed")
+    operator.reads_the_end_of_the_log()
+    expect(operator.log).to_contain_text("Finished in state Completed()")
     operator.takes_a_picture("run")
     operator.opens_the_artifact("deploy-staging")
     expect(operator.main).to_contain_text(f"staging: {tag}")
@@ -137,7 +139,7 @@ def test_an_approval_in_the_dialog_is_one_commit(older: Installation, operator: 
     dialog.get_by_role("textbox", name="Approver").fill("Robin")
     dialog.get_by_role("textbox", name="Note").fill("seen in staging")
     dialog.get_by_role("heading", name=f"production: {sha[:7]}").scroll_into_view_if_needed()
-    operator.takes_a_picture("approval")
+    operator.takes_a_picture("approval", height=1200)
     dialog.get_by_role("button", name="Resume").click()
 
     operator.sees_state("Completed")
@@ -156,8 +158,9 @@ def test_a_rejection_in_the_dialog_ends_the_run_and_writes_nothing(older: Instal
     dialog.get_by_role("button", name="Resume").click()
 
     operator.sees_state("Failed")
+    operator.reads_the_end_of_the_log()
     expect(operator.log).to_contain_text("v2.0.0 is rejected for production by Robin: not on a Friday.")
-    operator.takes_a_picture("rejected")
+    operator.takes_a_picture("rejected", height=600)  # above the log, whose traceback names folders
     assert "rejected for production by Robin: not on a Friday" in state(older, run)["message"]
     assert head(older.gitops) == before
 
