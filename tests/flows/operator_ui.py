@@ -1,9 +1,10 @@
 """What an operator does in the Prefect UI, with a real browser: by the words on the screen, waiting for what shows."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 from tests.flows.conftest import PROJECT
 
@@ -58,6 +59,13 @@ class Operator:
     def sees_state(self, name: str) -> None:
         """The run's state, which the page keeps up to date."""
         expect(self.main.get_by_text(name, exact=True).first).to_be_visible()
+
+    def resumes(self, dialog: Locator) -> None:
+        """The dialog's button; again, where the server was too busy to take the answer."""
+        while dialog.is_visible():
+            with suppress(TimeoutError):  # gone meanwhile
+                dialog.get_by_role("button", name="Resume").click(timeout=1000)
+            self.page.wait_for_timeout(1000)
 
     def reads_the_end_of_the_log(self) -> None:
         """The page draws only the lines that fit, and asks for none once a run has ended: anew, newest first."""

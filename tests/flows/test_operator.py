@@ -140,7 +140,7 @@ def test_an_approval_in_the_dialog_is_one_commit(older: Installation, operator: 
     dialog.get_by_role("textbox", name="Note").fill("seen in staging")
     dialog.get_by_role("heading", name=f"production: {sha[:7]}").scroll_into_view_if_needed()
     operator.takes_a_picture("approval", height=1200)
-    dialog.get_by_role("button", name="Resume").click()
+    operator.resumes(dialog)
 
     operator.sees_state("Completed")
     newest, *others = log(older.gitops)
@@ -155,7 +155,7 @@ def test_a_rejection_in_the_dialog_ends_the_run_and_writes_nothing(older: Instal
     dialog = operator.opens_the_question()
     dialog.get_by_role("textbox", name="Approver").fill("Robin")
     dialog.get_by_role("textbox", name="Note").fill("not on a Friday")
-    dialog.get_by_role("button", name="Resume").click()
+    operator.resumes(dialog)
 
     operator.sees_state("Failed")
     operator.reads_the_end_of_the_log()

@@ -91,10 +91,10 @@ def amazon(
 
 
 def digests(amazon: Ecr, repository: str) -> dict[str, str]:
-    """What ECR's own API says of a repository's tags, but for those that name an image's inputs."""
+    """What ECR's own API says of a repository's tags, but for those of the tool itself: inputs and layer cache."""
     images = amazon.client.describe_images(repositoryName=repository)["imageDetails"]
     tags = {tag: image["imageDigest"] for image in images for tag in image.get("imageTags", [])}
-    return {tag: digest for tag, digest in tags.items() if not tag.startswith("inputs-")}
+    return {tag: digest for tag, digest in tags.items() if not tag.startswith(("inputs-", "buildcache"))}
 
 
 def test_ecr(amazon: Ecr, installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

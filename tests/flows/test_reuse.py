@@ -40,10 +40,9 @@ def change(installation: Installation, files: dict[str, str | None]) -> str:
     return commit(installation.source, "main", files, "feat: something else")
 
 
-def inputs(images: Registry, name: str, digest: str) -> str:
-    """The tag that names what an image was made of."""
-    (tag,) = [tag for tag in images.tags(name) if tag.startswith("inputs-") and images.digest(name, tag) == digest]
-    return tag
+def inputs(images: Registry, name: str, digest: str) -> list[str]:
+    """The tags that name what an image was made of: several, where other inputs made the same bytes."""
+    return [tag for tag in images.tags(name) if tag.startswith("inputs-") and images.digest(name, tag) == digest]
 
 
 @pytest.fixture
@@ -68,7 +67,7 @@ def test_a_commit_that_changes_no_image_builds_none(fresh: Installation, no_engi
     assert second.sha == sha
     for name, before, image in zip(NAMES, (first.server, first.ui), (second.server, second.ui), strict=True):
         assert not image.built
-        assert image.reused == f"same inputs as {inputs(fresh.images, name, before.digest)}"
+        assert image.reused.removeprefix("same inputs as ") in inputs(fresh.images, name, before.digest)
         assert image.digest == before.digest
         assert image.uri.endswith(f"/{name}:{sha[:7]}")
         assert {fresh.images.digest(name, tag) for tag in (sha[:7], sha, "latest")} == {before.digest}
@@ -123,11 +122,12 @@ def test_what_was_pushed_by_a_killed_run_is_not_built_again(fresh: Installation,
 
 def test_force_builds_and_the_inputs_mean_what_was_built_last(fresh: Installation) -> None:
     first = deploy_to_k8s(environment="dev", ref="main")
-    tag = inputs(fresh.images, "flowise-ui", first.ui.digest)
-    fresh.images.push("flowise-ui", tag, note="an image that should be replaced")
+    tags = inputs(fresh.images, "flowise-ui", first.ui.digest)
+    for tag in tags:
+        fresh.images.push("flowise-ui", tag, note="an image that should be replaced")
     forced = deploy_to_k8s(environment="dev", ref="main", force=True)
     assert (forced.ui.built, forced.ui.reused) == (True, "")
-    assert fresh.images.digest("flowise-ui", tag) == forced.ui.digest
+    assert forced.ui.digest in {fresh.images.digest("flowise-ui", tag) for tag in tags}
 
 
 PATHS = {
@@ -227,7 +227,8 @@ def test_two_runs_of_one_commit_at_once_build_once(fresh: Installation, pushes: 
             (sha, "python-httpx"),
         }:
             time.sleep(0.05)
-        assert len([tag for tag, by in pushed if by == "docker"]) == 1, "and the rest is tags for what is there"
+        by_docker = {tag for tag, by in pushed if by == "docker"} - {"buildcache"}
+        assert len(by_docker) == 1, "and the rest is tags for what is there"
 
 
 def at_once(installation: Installation, name: str) -> bool:
@@ -255,4 +256,5 @@ def test_immutable_tags_and_a_lost_cache_are_no_conflict(
         assert [again.ui.digest, later.ui.digest] == [first.ui.digest] * 2
         assert later.ui.tags == (sha[:7], "latest", sha)
         said = amazon.client.describe_images(repositoryName="flowise-ui")["imageDetails"]
-        assert [image["imageDigest"] for image in said] == [first.ui.digest]
+        images = {image["imageDigest"] for image in said if image.get("imageTags") != ["buildcache"]}
+        assert images == {first.ui.digest}

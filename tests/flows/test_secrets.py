@@ -14,7 +14,15 @@ from tests.sandbox.repositories import git
 
 TOKEN = "ghp_secretsecretsecretsecretsecretsecret0"
 FORMS = (TOKEN, base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode().rstrip("="), "wJalrXUtnFEMI/K7MDENG")
-KEPT = ("flow_runs", "task_runs", "logs", "artifacts", "events", "variables")
+KEPT = {
+    "flow_runs": "START_TIME_DESC",
+    "task_runs": "EXPECTED_START_TIME_DESC",
+    "logs": "TIMESTAMP_DESC",
+    "artifacts": "CREATED_DESC",
+    "variables": "CREATED_DESC",
+    "events": None,
+}
+"""What a Prefect server tells of, and how it is asked for the newest first."""
 
 
 @pytest.fixture
@@ -34,10 +42,11 @@ def hub(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def kept(installation: Installation) -> dict[str, str]:
-    """What the Prefect server tells of everything so far, by its kind."""
+    """What the Prefect server tells of the newest 200 of each kind."""
     told = {}
-    for kind in KEPT:
-        answer = httpx.post(f"{installation.server.api_url}/{kind}/filter", json={}, trust_env=False)
+    for kind, newest in KEPT.items():
+        query = {"sort": newest} if newest else {}
+        answer = httpx.post(f"{installation.server.api_url}/{kind}/filter", json=query, trust_env=False)
         told[kind] = answer.raise_for_status().text
     return told
 
