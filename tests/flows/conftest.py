@@ -10,7 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    PREFECT_HOME,
+    PREFECT_LOCAL_STORAGE_PATH,
+    temporary_settings,
+)
 
 from flows import deploy_to_k8s, update_flowise_deployment
 from flows.setup import set_up
@@ -37,6 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
             PREFECT_API_URL: running.api_url,
             PREFECT_HOME: running.home,
             PREFECT_LOCAL_STORAGE_PATH: running.home / "storage",
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # it takes a second at the end of a run
         }
         with temporary_settings(ours):
             yield running
