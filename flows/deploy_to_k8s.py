@@ -1,10 +1,6 @@
 """The flow ``deploy-to-k8s``, which mirrors the workflow of that name in the Flowise repository."""
 
-import getpass
-import os
-
 from prefect import flow
-from prefect.context import FlowRunContext
 from prefect.futures import wait
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -33,6 +29,7 @@ from tasks.dispatch import dispatch
 from tasks.follow import follow
 from tasks.get_digest import get_digest
 from tasks.set_env import set_env
+from tasks.starter import starter
 from tasks.summary import summarize_deploy
 from tasks.update_kustomization import update_kustomization
 
@@ -106,17 +103,6 @@ def image_update(target: Target, server: BuiltImage, ui: BuiltImage, actor: str)
         actor=actor,
         workflow_run_id=flow_run.id,
     )
-
-
-def starter() -> str:
-    """Who started this run: Prefect's word for it where there is one, else this machine's user."""
-    creator = FlowRunContext.get().flow_run.created_by
-    if creator and creator.display_value:
-        return creator.display_value
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without an entry in passwd
-        return f"uid {os.getuid()}"
 
 
 def update_inline(update: ImageUpdate, force: bool) -> UpdateResult:

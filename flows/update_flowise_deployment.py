@@ -1,11 +1,9 @@
 """The flow ``update-flowise-deployment``, which mirrors the workflow of that name in the DevOps repository."""
 
 from prefect import flow
-from prefect.states import Completed
 
-from tasks.approval import ask, needed
+from flows.delivery import deliver
 from tasks.core.models import (
-    Approval,
     Environment,
     ImageUpdate,
     OptionalDigest,
@@ -15,10 +13,6 @@ from tasks.core.models import (
     UpdateResult,
 )
 from tasks.core.settings import load
-from tasks.limits import one_run_in
-from tasks.rollout import check_health, rollout
-from tasks.summary import summarize_update
-from tasks.update_kustomization import update_kustomization
 
 
 @flow(name="update-flowise-deployment", flow_run_name="{environment} {tag}")
@@ -59,22 +53,4 @@ def update_flowise_deployment(
         actor=actor,
         workflow_run_id=workflow_run_id,
     )
-    result = write(update, force, dry_run, approval=needed(environment))
-    while result.pending:
-        result = write(update, force, dry_run, approval=ask(update, result))
-    if not result.skipped and not dry_run:
-        result = roll_out(result)
-    summarize_update(result)
-    return Completed(name="Skipped", message=result.skipped, data=result) if result.skipped else result
-
-
-def roll_out(result: UpdateResult) -> UpdateResult:
-    """See the commit into the cluster, and its endpoint answer."""
-    arrived = rollout(result)
-    return result.model_copy(update={"rollout": arrived.model_copy(update={"endpoint": check_health(result)})})
-
-
-def write(update: ImageUpdate, force: bool, dry_run: bool, approval: Approval | None) -> UpdateResult:
-    """Commit the update, unless it is none, a step back or not approved; nobody waits for the environment meanwhile."""
-    with one_run_in(update.environment):
-        return update_kustomization(update, force, dry_run, approval)
+    return deliver(update, force=force, dry_run=dry_run)

@@ -3,7 +3,7 @@
 A block is asked for by name and imported only when it exists: the packages behind the blocks are slow to load.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from prefect.client.orchestration import get_client
@@ -11,8 +11,13 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
 from tasks.core import git
+from tasks.core.gitops import GitOps
+from tasks.core.models import Environment
 from tasks.core.registry import Registry, is_ecr
 from tasks.core.settings import Settings
+
+if TYPE_CHECKING:
+    from tasks.core.github import GitHub
 
 
 def source_repository(settings: Settings) -> git.Remote:
@@ -33,6 +38,23 @@ def gitops_repository(settings: Settings) -> git.Remote:
     """
     settings.require("gitops_repo")
     return _remote(settings, settings.gitops_repo)
+
+
+def overlays(settings: Settings, environment: Environment) -> GitOps:
+    """The overlays in the GitOps repository, and how an environment's is changed.
+
+    Raises:
+        InvalidInput: ``GITOPS_REPO`` is not set, or is no repository.
+    """
+    return GitOps(
+        where=gitops_repository(settings),
+        branch=settings.gitops_branch,
+        overlays=settings.overlays_path,
+        work_dir=settings.work_dir,
+        source=source_repository(settings) if settings.source_repo else None,
+        images=settings.images,
+        propose=environment in settings.pull_requests,
+    )
 
 
 def registry(settings: Settings) -> Registry:
@@ -56,6 +78,17 @@ def github_token(settings: Settings) -> SecretStr | None:
     from prefect_github import GitHubCredentials  # noqa: PLC0415
 
     return GitHubCredentials.load(settings.github_credentials_block).token or settings.gitops_token
+
+
+def github(settings: Settings, repository: str) -> "GitHub":
+    """A repository on GitHub.
+
+    Raises:
+        InvalidInput: it is not one, or there is no token.
+    """
+    from tasks.core.github import GitHub  # noqa: PLC0415 - PyGithub is slow to load
+
+    return GitHub(repository, github_token(settings), settings.github_api_url)
 
 
 def _remote(settings: Settings, repository: str) -> git.Remote:

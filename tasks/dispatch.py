@@ -8,7 +8,7 @@ from prefect import task
 from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
 
-from tasks.connections import github_token
+from tasks.connections import github
 from tasks.core.errors import Unavailable
 from tasks.core.models import EVENT, ImageUpdate, Transport
 from tasks.core.settings import load
@@ -32,10 +32,8 @@ def dispatch(update: ImageUpdate, via: Transport) -> None:
     if via == "inline":
         log("update-flowise-deployment follows as a subflow of this run")
     elif via == "repository-dispatch":
-        from tasks.core.github import repository_dispatch  # noqa: PLC0415 - PyGithub is only loaded to send
-
         settings.require("gitops_repo")
-        repository_dispatch(settings.gitops_repo, update, github_token(settings), settings.github_api_url)
+        github(settings, settings.gitops_repo).dispatch(update)
         log("%s sent to %s", EVENT, settings.gitops_repo)
     else:
         emit(update)

@@ -1,16 +1,25 @@
 """The tasks ``rollout`` and ``health-check``: a pushed commit is a deployment when it runs."""
 
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.logging import get_run_logger
 
 from tasks.connections import gitops_repository
 from tasks.core import order
-from tasks.core.models import Rollout, UpdateResult
+from tasks.core.ledger import Deployment
+from tasks.core.models import ImageRef, Rollout, UpdateResult
 from tasks.core.scratch import scratch
-from tasks.core.settings import load
+from tasks.core.settings import Settings, load
 from tasks.policy import RETRIES
+
+if TYPE_CHECKING:
+    from tasks.core.argocd import ArgoCD
+
+WITHIN = 30.0
+"""Seconds for one look at Argo CD."""
 
 
 @task(name="rollout", task_run_name="rollout {result.environment} {result.tag}", **RETRIES)
@@ -21,8 +30,7 @@ def rollout(result: UpdateResult) -> Rollout:
         RolloutFailed: it is not within ``ROLLOUT_TIMEOUT``, or cannot become so.
         NotFound, AccessDenied, InvalidInput: as Argo CD answers.
     """
-    from tasks.core.argocd import ArgoCD  # noqa: PLC0415 - loaded where there is an Argo CD
-    from tasks.core.rollout import application_of, wait_for_rollout  # noqa: PLC0415
+    from tasks.core.rollout import application_of, wait_for_rollout  # noqa: PLC0415 - loaded where there is an Argo CD
 
     settings, log = load(), get_run_logger().info
     application = application_of(result.environment)
@@ -30,13 +38,13 @@ def rollout(result: UpdateResult) -> Rollout:
         why = "ARGOCD_SERVER and ARGOCD_AUTH_TOKEN are not set"
         log("Not waiting for %s: %s", application, why)
         return Rollout(application=application, status="skipped", message=why)
-    with closing(ArgoCD(settings.argocd_server, settings.argocd_auth_token, settings.argocd_project)) as argo:
+    with closing(_argo_cd(settings)) as argo:
         return wait_for_rollout(
             argo,
             application,
             result.commit,
             [image.digest for image in result.images if image.digest],
-            lambda revision: _contains(revision, result.commit),
+            _descendants(result.commit),
             settings.rollout_timeout,
             settings.rollout_poll_seconds,
             log,
@@ -59,8 +67,40 @@ def check_health(result: UpdateResult) -> str:
     return check_endpoint(endpoint, settings.health_path, settings.health_tries, settings.health_seconds, log)
 
 
-def _contains(revision: str, commit: str) -> bool:
-    """Whether what Argo CD has synced is a descendant of the commit, by the GitOps repository."""
+@task(name="check-running", task_run_name="check-running {deployment.environment} {deployment.tag}", **RETRIES)
+def check_running(deployment: Deployment, images: Sequence[ImageRef]) -> bool:
+    """Make sure that a deployment runs, healthy; without an Argo CD nobody knows, and the answer is no.
+
+    Raises:
+        NotProven: Argo CD says that it does not.
+        NotFound, AccessDenied, InvalidInput, Unavailable: as Argo CD answers.
+    """
+    from tasks.core import rollout as argo_cd  # noqa: PLC0415 - loaded where there is an Argo CD
+
+    settings, log = load(), get_run_logger().info
+    application = argo_cd.application_of(deployment.environment)
+    if not settings.argocd_server or not settings.argocd_auth_token:
+        log("Whether %s is healthy nobody asks: ARGOCD_SERVER and ARGOCD_AUTH_TOKEN are not set", application)
+        return False
+    digests = [image.digest for image in images if image.digest]
+    with closing(_argo_cd(settings)) as argo:
+        argo_cd.check_running(argo, application, deployment.commit, digests, _descendants(deployment.commit), WITHIN)
+    log("%s runs %s, healthy", application, deployment.tag)
+    return True
+
+
+def _argo_cd(settings: Settings) -> "ArgoCD":
+    from tasks.core.argocd import ArgoCD  # noqa: PLC0415
+
+    return ArgoCD(settings.argocd_server, settings.argocd_auth_token, settings.argocd_project)
+
+
+def _descendants(commit: str) -> Callable[[str], bool]:
+    """Answers whether a revision of the GitOps repository is a descendant of the commit."""
     settings = load()
-    with scratch(settings.work_dir) as folder:
-        return order.is_ancestor(gitops_repository(settings), commit, revision, folder / "gitops.git")
+
+    def contains(revision: str) -> bool:
+        with scratch(settings.work_dir) as folder:
+            return order.is_ancestor(gitops_repository(settings), commit, revision, folder / "gitops.git")
+
+    return contains

@@ -3,9 +3,9 @@
 from prefect import task
 from prefect.logging import get_run_logger
 
-from tasks.connections import gitops_repository, source_repository
+from tasks.connections import overlays
 from tasks.core import gitops
-from tasks.core.models import Approval, ImageUpdate, UpdateResult
+from tasks.core.models import Approval, ImageUpdate, Origin, UpdateResult
 from tasks.core.settings import load
 from tasks.policy import RETRIES
 
@@ -17,7 +17,11 @@ from tasks.policy import RETRIES
     **RETRIES,
 )
 def update_kustomization(
-    update: ImageUpdate, force: bool = False, dry_run: bool = False, approval: Approval | None = None
+    update: ImageUpdate,
+    force: bool = False,
+    dry_run: bool = False,
+    approval: Approval | None = None,
+    origin: Origin | None = None,
 ) -> UpdateResult:
     """Write the update's images into its environment's overlay, commit and push; no commit where nothing changes.
 
@@ -26,6 +30,7 @@ def update_kustomization(
         force: also replace a newer source commit by an older one.
         dry_run: only tell what would be written.
         approval: who approved which changes, other ones are not written; ``None`` where nobody has to.
+        origin: where the images come from, if nothing was built for the update.
 
     Raises:
         InvalidInput, NotFound: the overlay isn't there, or is no kustomization; nothing was changed.
@@ -33,16 +38,15 @@ def update_kustomization(
     """
     settings, log = load(), get_run_logger().info
     settings.require("ecr_registry")
-    repository = gitops.GitOps(
-        where=gitops_repository(settings),
-        branch=settings.gitops_branch,
-        overlays=settings.overlays_path,
-        work_dir=settings.work_dir,
-        source=source_repository(settings) if settings.source_repo else None,
-        images=settings.images,
-    )
     result = gitops.write(
-        repository, update, settings.ecr_registry, log, force=force, dry_run=dry_run, approval=approval
+        overlays(settings, update.environment),
+        update,
+        settings.ecr_registry,
+        log,
+        force=force,
+        dry_run=dry_run,
+        approval=approval,
+        origin=origin,
     )
     log(_outcome(result))
     return result
@@ -51,6 +55,8 @@ def update_kustomization(
 def _outcome(result: UpdateResult) -> str:
     if result.skipped:
         return f"Skipped: {result.skipped}"
+    if result.proposed:
+        return f"Proposed by {result.commit}:\n{result.diff}"
     if result.changed:
         return f"Pushed {result.commit}:\n{result.diff}"
     if result.pending:

@@ -4,16 +4,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.core import git, report
-from tasks.core.errors import DeliveryError, Rejected
-from tasks.core.models import LINE, Approval, ImageChange, ImageUpdate, UpdateResult
-from tasks.core.scratch import scratch
-
-SHOWN = 20
-"""Source commits that are shown, the newest ones."""
-
-WIDTH = 100
-"""Characters of a commit's subject that are shown."""
+from tasks.core import git, report, source_commits
+from tasks.core.errors import Rejected
+from tasks.core.models import Approval, ImageChange, ImageUpdate, UpdateResult
 
 
 def fingerprint(update: ImageUpdate, planned: UpdateResult) -> str:
@@ -36,7 +29,7 @@ def request(update: ImageUpdate, planned: UpdateResult, source: git.Remote | Non
         f"Asked for by {report.literal(update.actor or 'nobody in particular')}. "
         "**Approve** switched on has this written; off, it is rejected.\n\n"
         f"{_images(planned.changes)}\n\n"
-        f"## Source commits\n\n{_commits(update.sha or '', planned.replaces, source, work_dir)}\n"
+        f"## Source commits\n\n{source_commits.markdown(planned.replaces, update.sha or '', source, work_dir)}\n"
     )
 
 
@@ -46,7 +39,7 @@ def decision(planned: UpdateResult, approve: bool, approver: str, note: str) -> 
     Raises:
         Rejected: the answer is no, or nobody's.
     """
-    by, words = one_line(approver), one_line(note)
+    by, words = report.one_line(approver), report.one_line(note)
     if not by:
         raise Rejected(f"{planned.tag} is not approved for {planned.environment}: the answer names nobody.", AGAIN)
     if not approve:
@@ -67,12 +60,6 @@ def expired(planned: UpdateResult, seconds: int) -> Rejected:
 AGAIN = "Start a new run to ask again."
 
 
-def one_line(text: str, limit: int = LINE) -> str:
-    """A text that came from outside as one printable line: it can neither begin another one nor hide itself."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:limit]
-
-
 def _images(changes: Sequence[ImageChange]) -> str:
     # A list: the dialog is too narrow for a table.
     rows = (
@@ -80,28 +67,3 @@ def _images(changes: Sequence[ImageChange]) -> str:
         for each in changes
     )
     return "\n".join(rows)
-
-
-def _commits(new: str, old: str, source: git.Remote | None, work_dir: Path) -> str:
-    if not (source and git.FULL_SHA.fullmatch(new) and git.FULL_SHA.fullmatch(old)):
-        return f"From {report.literal(old or 'unknown')} to {report.literal(new or 'unknown')}; not looked up."
-    try:
-        with scratch(work_dir) as folder:
-            lines = _between(source, old, new, folder / "source.git")
-    except DeliveryError as error:  # an approval must not depend on the source repository being there
-        return f"From `{old}` to `{new}`; they cannot be asked for: {report.literal(one_line(error.message))}"
-    if not lines:
-        return f"None: it is `{new}` already."
-    more = f"\nOnly the newest {SHOWN} are shown.\n" if len(lines) > SHOWN else ""
-    # Every line begins with a sign, so that no subject ends the fence. In a diff, what goes away is red.
-    return "```diff\n" + "\n".join(lines[:SHOWN]) + f"\n```\n{more}"
-
-
-def _between(source: git.Remote, old: str, new: str, folder: Path) -> list[str]:
-    """The commits of one side only, newest first: ``+`` comes, ``-`` goes away."""
-    git.init(folder, source)
-    # The whole history, but commits alone: a shallow one has commits that only seem to be new.
-    git.run(source, "fetch", "-q", "--no-tags", "--filter=tree:0", "origin", new, old, directory=folder)
-    show = ("log", "--left-right", f"--max-count={SHOWN + 1}", "--format=%m%x00%H%x00%s")
-    rows = (row.split("\0") for row in git.run(source, *show, f"{old}...{new}", directory=folder).splitlines())
-    return [f"{'+' if side == '>' else '-'} {sha[:7]} {one_line(subject, WIDTH)}" for side, sha, subject in rows]

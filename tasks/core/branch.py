@@ -7,8 +7,10 @@ machine lends its objects, and nothing is fetched at all (gitrepository-layout(5
 """
 
 import time
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from tasks.core import git
 from tasks.core.errors import InvalidInput, NotFound
@@ -36,6 +38,20 @@ def _lent(url: str) -> Path | None:
     return bare / "objects" if (bare / "objects").is_dir() and not (bare / "shallow").exists() else None
 
 
+class Commit(NamedTuple):
+    """A commit on the branch; ``at`` is when it was committed."""
+
+    sha: str
+    at: datetime
+    message: str
+
+
+def _commit(entry: str) -> Commit:
+    head, _, message = entry.partition("\n")
+    sha, _, at = head.partition(" ")
+    return Commit(sha, datetime.fromisoformat(at), message)
+
+
 class Branch:
     """A branch at the commit that was its head when :meth:`fetch` was last called.
 
@@ -48,7 +64,7 @@ class Branch:
     def __init__(self, where: git.Remote, name: str, scratch: Path) -> None:
         git.check_ref(name)
         self.where, self.name, self.head = where, name, ""
-        self._scratch, self._root, self._trees = scratch, "", dict[str, dict[str, Entry]]()
+        self._scratch, self._trees = scratch, dict[str, dict[str, Entry]]()
         git.init(scratch, where)
         lent = _lent(where.url)
         self._partial = [] if lent else [f"--depth={DEPTH}", "--filter=tree:0"]
@@ -71,27 +87,27 @@ class Branch:
         """
         self._fetch(f"refs/heads/{self.name}", *self._partial)
         self.head = (self._scratch / "FETCH_HEAD").read_text()[:40]
-        self._root = self._object(self.head).split(maxsplit=2)[1].decode()  # a commit begins "tree SHA"
         return self.head
 
-    def read(self, path: str) -> bytes:
-        """The bytes of a file.
+    def read(self, path: str, at: str | None = None) -> bytes:
+        """The bytes of a file, at the head or at an earlier commit.
 
         Raises:
             NotFound: there is no such file.
             InvalidInput: it is not a plain file.
         """
         *folders, name = _names(path)
-        entry = self.folder("/".join(folders)).get(name)
+        entry = self.folder("/".join(folders), at).get(name)
         if entry is None:
-            raise NotFound(f"{self.where.url} has no {path} on branch {self.name}.")
+            raise NotFound(f"{self.where.url} has no {path} on branch {self.name}{f' at {at[:7]}' if at else ''}.")
         if entry.mode not in FILES:
             raise InvalidInput(f"{path} in {self.where.url} is not a plain file.", "Replace the link by the file.")
         return self._object(entry.object)
 
-    def folder(self, path: str) -> dict[str, Entry]:
-        """The entries of a folder by name; empty where there is no such folder."""
-        found = self._entries(self._root)
+    def folder(self, path: str, at: str | None = None) -> dict[str, Entry]:
+        """The entries of a folder by name, at the head or at an earlier commit; empty where there is no such folder."""
+        root = self._object(at or self.head).split(maxsplit=2)[1].decode()  # a commit begins "tree SHA"
+        found = self._entries(root)
         for name in _names(path):
             entry = found.get(name)
             if entry is None or entry.kind != "tree":
@@ -117,21 +133,22 @@ class Branch:
         )
         return self._git("fast-import", "--quiet", "--force", stdin=stream).strip()
 
-    def messages(self, depth: int) -> list[str]:
-        """The messages of the newest commits, newest first; commits alone are fetched for it."""
+    def log(self, depth: int) -> list[Commit]:
+        """The newest commits, newest first; commits alone are fetched for it."""
         if depth > DEPTH and self._partial:
             self._fetch(f"refs/heads/{self.name}", f"--depth={depth}", "--filter=tree:0")
-        text = self._git("log", f"--max-count={depth}", "--format=%B%x00", self.head)
-        return [message.lstrip("\n") for message in text.split("\0")[:-1]]
+        text = self._git("log", f"--max-count={depth}", "--format=%H %cI%n%B%x00", self.head)
+        return [_commit(entry.lstrip("\n")) for entry in text.split("\0")[:-1]]
 
-    def push(self, commit: str) -> None:
-        """Make a commit the branch's new head.
+    def push(self, commit: str, to: str = "") -> None:
+        """Make a commit the branch's new head, or, whatever is there, that of another branch ``to``.
 
         Raises:
             LostRace: the branch has another head by now; fetch, and make the commit again on top of that.
             PushRefused, AccessDenied, Unavailable: as the git server answers.
         """
-        self._git("push", "-q", "origin", f"{commit}:refs/heads/{self.name}")
+        ref = f"+{commit}:refs/heads/{to}" if to else f"{commit}:refs/heads/{self.name}"
+        self._git("push", "-q", "origin", ref)
 
     def _entries(self, tree: str) -> dict[str, Entry]:
         if tree not in self._trees:

@@ -67,6 +67,14 @@ class RolloutFailed(Terminal):
     """Argo CD did not bring the commit to a healthy end, or its endpoint does not answer; says what was not ready."""
 
 
+class RolledBack(RolloutFailed):
+    """A rollout failed, and the deployment before it is back; the message has both facts."""
+
+
+class NotProven(Terminal):
+    """What is to be promoted does not run healthy where it comes from, or not for long enough."""
+
+
 class UpdateFailed(Terminal):
     """The other repository's flow got the update, and failed."""
 

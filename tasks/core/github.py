@@ -1,15 +1,18 @@
-"""GitHub's API, as far as the first flow needs it: the repository dispatch event."""
+"""GitHub's API, as far as deployments need it: the repository dispatch, pull requests, statuses and deployments."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import requests
 from github import Auth, BadCredentialsException, Github, GithubException, RateLimitExceededException
+from github.GithubObject import NotSet
 from pydantic import SecretStr
 
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, Unavailable
 from tasks.core.git import ON_GITHUB
-from tasks.core.models import EVENT, ImageUpdate
+from tasks.core.models import EVENT, Environment, ImageUpdate
 
 TIMEOUT = 30
 
@@ -18,55 +21,112 @@ TOKEN = re.compile("[!-~]+")
 
 BUSY = (requests.codes.request_timeout, requests.codes.too_many_requests)
 
+ACCESS = "repo (classic) or contents, pull requests, statuses, deployments: write (fine-grained), as used"
 
-def repository_dispatch(repository: str, update: ImageUpdate, token: SecretStr | None, api_url: str) -> None:
-    """Send ``flowise-image-updated`` and its seven keys to ``owner/name``, as ``peter-evans/repository-dispatch`` does.
+
+class GitHub:
+    """A repository on GitHub.
+
+    Args:
+        repository: ``owner/name``.
+        token: what the repository's owner allows it is in its scopes.
+        api_url: GitHub's API.
 
     Raises:
         InvalidInput: not a repository on GitHub, or no token.
-        AccessDenied, NotFound, Unavailable: as GitHub answers.
     """
-    if not ON_GITHUB.fullmatch(repository):
-        raise InvalidInput(
-            f"A repository dispatch goes to a repository on GitHub, not to {repository}.",
-            "Set GITOPS_REPO to owner/name, or DISPATCH_VIA to inline.",
-        )
-    if token is None or not TOKEN.fullmatch(token.get_secret_value()):
-        raise InvalidInput(
-            "A repository dispatch needs a token: one word, without line breaks.",
-            "Set GITOPS_TOKEN, or make a GitHubCredentials block.",
-        )
-    # Retries are Prefect's part.
-    github = Github(auth=Auth.Token(token.get_secret_value()), base_url=api_url, timeout=TIMEOUT, retry=None)
-    try:
-        # Not Repository.create_repository_dispatch(): its answer to 401, 404 and 422 is False, without a reason.
-        github.requester.requestJsonAndCheck(
-            "POST",
-            f"/repos/{repository}/dispatches",
-            input={"event_type": EVENT, "client_payload": update.payload()},
-        )
-    except GithubException as error:
-        raise _explain(error, repository) from None
-    except requests.RequestException as error:
-        raise Unavailable(
-            f"GitHub at {urlsplit(api_url).netloc} cannot be reached: {error}.", "Check GITHUB_API_URL and the network."
-        ) from None
-    finally:
-        github.close()
 
+    def __init__(self, repository: str, token: SecretStr | None, api_url: str) -> None:
+        if not ON_GITHUB.fullmatch(repository):
+            raise InvalidInput(
+                f"{repository} is not a repository on GitHub.",
+                "Set it to owner/name, or leave out what only GitHub has: its dispatch, pull requests, statuses.",
+            )
+        if token is None or not TOKEN.fullmatch(token.get_secret_value()):
+            raise InvalidInput(
+                f"GitHub needs a token for {repository}: one word, without line breaks.",
+                "Set GITOPS_TOKEN, or make a GitHubCredentials block.",
+            )
+        self._repository, self._token, self._api_url = repository, token.get_secret_value(), api_url
 
-def _explain(error: GithubException, repository: str) -> DeliveryError:
-    said = f"{error.status} {(error.data or {}).get('message', '') if isinstance(error.data, dict) else error.data}"
-    if isinstance(error, RateLimitExceededException) or error.status in BUSY or error.status >= 500:
-        return Unavailable(f"GitHub could not take the event for {repository}: {said}")
-    if isinstance(error, BadCredentialsException) or error.status in (401, 403):
-        return AccessDenied(
-            f"GitHub refused the token for {repository}: {said}",
-            "GITOPS_TOKEN must not be expired and needs `repo` (classic) or contents: write (fine-grained).",
-        )
-    if error.status == requests.codes.not_found:
-        return NotFound(
-            f"GitHub has no repository {repository} that this token may see: {said}",
-            "Check GITOPS_REPO and the token's scopes; GitHub answers 404 for private repositories without access.",
-        )
-    return InvalidInput(f"GitHub refused the event for {repository}: {said}")
+    def dispatch(self, update: ImageUpdate) -> None:
+        """Send ``flowise-image-updated`` and its seven keys, as ``peter-evans/repository-dispatch`` does.
+
+        Raises:
+            InvalidInput, AccessDenied, NotFound, Unavailable: as GitHub answers.
+        """
+        with self._api() as api:
+            # Not Repository.create_repository_dispatch(): its answer to 401, 404 and 422 is False, without a reason.
+            event = {"event_type": EVENT, "client_payload": update.payload()}
+            api.requester.requestJsonAndCheck("POST", f"/repos/{self._repository}/dispatches", input=event)
+
+    def propose(self, branch: str, base: str, title: str, body: str) -> str:
+        """Open a pull request from a branch, or bring the open one up to date; returns its address.
+
+        Raises:
+            InvalidInput, AccessDenied, NotFound, Unavailable: as GitHub answers.
+        """
+        with self._api() as api:
+            repository = api.get_repo(self._repository)
+            head = f"{self._repository.partition('/')[0]}:{branch}"
+            for pull in repository.get_pulls(state="open", base=base, head=head):
+                pull.edit(title=title, body=body)
+                return pull.html_url
+            return repository.create_pull(base=base, head=branch, title=title, body=body).html_url
+
+    def show(self, sha: str, environment: Environment, state: str, words: str, url: str) -> None:
+        """Show a deployment of a commit: as the commit's status, and as a GitHub deployment with its states.
+
+        Args:
+            sha: the source commit.
+            environment: where it goes.
+            state: ``in_progress``, ``success`` or ``failure``.
+            words: for people, cut to GitHub's 140 characters.
+            url: the run's page; empty where it has none.
+
+        Raises:
+            InvalidInput, AccessDenied, NotFound, Unavailable: as GitHub answers.
+        """
+        with self._api() as api:
+            repository = api.get_repo(self._repository)
+            status = "pending" if state == "in_progress" else state
+            repository.get_commit(sha).create_status(
+                status, target_url=url or NotSet, description=words[:140], context=f"flowise/{environment}"
+            )
+            known = repository.get_deployments(sha=sha, environment=environment)
+            deployment = next(iter(known), None) or repository.create_deployment(
+                sha, environment=environment, auto_merge=False, required_contexts=[], description=words[:140]
+            )
+            deployment.create_status(state, target_url=url or NotSet, description=words[:140])
+
+    @contextmanager
+    def _api(self) -> Iterator[Github]:
+        # Retries are Prefect's part.
+        api = Github(auth=Auth.Token(self._token), base_url=self._api_url, timeout=TIMEOUT, retry=None)
+        try:
+            yield api
+        except GithubException as error:
+            raise self._explain(error) from None
+        except requests.RequestException as error:
+            raise Unavailable(
+                f"GitHub at {urlsplit(self._api_url).netloc} cannot be reached: {error}.",
+                "Check GITHUB_API_URL and the network.",
+            ) from None
+        finally:
+            api.close()
+
+    def _explain(self, error: GithubException) -> DeliveryError:
+        said = f"{error.status} {(error.data or {}).get('message', '') if isinstance(error.data, dict) else error.data}"
+        if isinstance(error, RateLimitExceededException) or error.status in BUSY or error.status >= 500:
+            return Unavailable(f"GitHub could not take a call for {self._repository}: {said}")
+        if isinstance(error, BadCredentialsException) or error.status in (401, 403):
+            return AccessDenied(
+                f"GitHub refused the token for {self._repository}: {said}",
+                f"GITOPS_TOKEN must not be expired and needs {ACCESS}.",
+            )
+        if error.status == requests.codes.not_found:
+            return NotFound(
+                f"GitHub has no repository {self._repository} that this token may see: {said}",
+                "Check its name and the token's scopes; GitHub answers 404 for private repositories without access.",
+            )
+        return InvalidInput(f"GitHub refused a call for {self._repository}: {said}")

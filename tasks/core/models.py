@@ -1,7 +1,7 @@
 """The values that travel between tasks, flows, repositories and people."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
@@ -10,6 +10,8 @@ from tasks.core.errors import InvalidInput
 
 Environment = Literal["dev", "staging", "production"]
 """The overlays of the GitOps repository, in the order of promotion."""
+
+ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 
 Transport = Literal["inline", "prefect-event", "repository-dispatch"]
 """How the first flow tells the second one that there are new images."""
@@ -174,6 +176,28 @@ class ImageChange(Value):
     new: ImageRef
 
 
+class Origin(Value):
+    """Where an update's images come from when nothing was built for it.
+
+    ``images`` are the entries as they stand there, ``promoted_from`` an environment and a GitOps commit. A rollback
+    takes the deployment of the commit ``rolls_back`` back to that of ``restores``; ``reason`` is a person's, or an
+    error.
+    """
+
+    images: tuple[ImageRef, ...]
+    promoted_from: str = ""
+    restores: str = ""
+    rolls_back: str = ""
+    reason: Line = ""
+
+
+class Move(Value):
+    """An update for which nothing has to be built, and where it comes from."""
+
+    update: ImageUpdate
+    origin: Origin
+
+
 class Approval(Value):
     """An operator's word for these changes and no others; ``by`` is the name as it was typed."""
 
@@ -195,8 +219,9 @@ class UpdateResult(Value):
 
     ``commit`` holds this state, also when nothing had to change. ``changes`` and ``diff`` (a unified one) are what
     changed, or would have in a dry run. ``skipped`` says why nothing was written though something would change;
-    ``pending`` that nothing was, because nobody approved these changes. ``replaces`` is then the source commit that is
-    deployed, where it is known.
+    ``pending`` that nothing was, because nobody approved these changes. ``replaces`` is the source commit that was
+    deployed before, where it is known. ``proposed`` means that ``commit`` is on a branch of its own, for the pull
+    request whose address is ``pull_request``.
     """
 
     environment: Environment
@@ -212,6 +237,9 @@ class UpdateResult(Value):
     replaces: str = ""
     approved_by: str = ""
     approval_note: str = ""
+    origin: Origin | None = None
+    proposed: bool = False
+    pull_request: str = ""
     rollout: "Rollout | None" = None
 
 

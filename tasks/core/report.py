@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from tasks.core.models import BuiltImage, DeployResult, ImageChange, ImageRef, UpdateResult
+from tasks.core.models import LINE, BuiltImage, DeployResult, ImageChange, ImageRef, ImageUpdate, UpdateResult
 
 
 def deployed(result: DeployResult) -> str:
@@ -24,10 +24,30 @@ def updated(result: UpdateResult) -> str:
         )
     return (
         f"## {result.overlay_path}\n\n"
-        f"{'Commit' if result.changed else 'Dry run, nothing is written, on top of'} `{result.commit}`\n\n"
-        f"{_approval(result)}{changes(result.changes)}\n{_rollout(result)}"
+        f"{_where(result)} `{result.commit}`\n\n"
+        f"{_origin(result)}{_approval(result)}{changes(result.changes)}\n{_rollout(result)}"
         f"```diff\n{result.diff.rstrip()}\n```\n"
     )
+
+
+def proposed(update: ImageUpdate, result: UpdateResult, commits: str) -> str:
+    """The text of a pull request: who asks, what changes, and the source commits in between."""
+    asked = f"Asked for by {literal(update.actor)}.\n\n" if update.actor else ""
+    return (
+        f"{asked}{_origin(result)}{changes(result.changes)}\n"
+        f"## Source commits\n\n{commits}\n\n"
+        f"```diff\n{result.diff.rstrip()}\n```\n"
+    )
+
+
+def _origin(result: UpdateResult) -> str:
+    origin = result.origin
+    if not origin:
+        return ""
+    if origin.promoted_from:
+        return f"Promoted from `{origin.promoted_from}`.\n\n"
+    why = f": {literal(origin.reason)}" if origin.reason else "."
+    return f"Takes back `{origin.rolls_back[:7]}` and restores `{origin.restores[:7]}`{why}\n\n"
 
 
 def _rollout(result: UpdateResult) -> str:
@@ -48,6 +68,12 @@ def changes(images: Sequence[ImageChange]) -> str:
     return f"| image | before | now |\n| --- | --- | --- |\n{rows}\n"
 
 
+def _where(result: UpdateResult) -> str:
+    if result.proposed:
+        return f"To be merged: {result.pull_request}, commit"
+    return "Commit" if result.changed else "Dry run, nothing is written, on top of"
+
+
 def _approval(result: UpdateResult) -> str:
     if not result.approved_by:
         return ""
@@ -58,6 +84,12 @@ def _approval(result: UpdateResult) -> str:
 def literal(text: str) -> str:
     """A line of foreign text that shows as it is, without a meaning in Markdown or HTML."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def one_line(text: str, limit: int = LINE) -> str:
+    """A text that came from outside as one printable line: it can neither begin another one nor hide itself."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:limit]
 
 
 def _sent(result: DeployResult) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from tasks.core.argocd import ArgoCD
 from tasks.core.argocd_application import Application, OperationState
-from tasks.core.errors import Retryable, RolloutFailed
+from tasks.core.errors import NotProven, Retryable, RolloutFailed
 from tasks.core.models import Environment, Rollout
 from tasks.core.rollout_goal import Goal, operation_words, seen_after_operation, succeeded
 
@@ -61,6 +61,23 @@ def wait_for_rollout(
         if left <= 0:
             raise watch.too_late(timeout)
         time.sleep(min(poll, left))
+
+
+def check_running(
+    argo: ArgoCD, application: str, commit: str, digests: Sequence[str], contains: Callable[[str], bool], within: float
+) -> None:
+    """Make sure that a commit is rolled out at this moment, by the rules of a rollout; nothing is waited for.
+
+    Raises:
+        NotProven: it is not; the message says what is missing.
+        NotFound, AccessDenied, InvalidInput, Unavailable: as Argo CD answers.
+    """
+    distance = Goal(commit, digests, contains).distance(argo.application(application, within))
+    if distance:
+        raise NotProven(
+            f"{application} does not run {commit[:7]} as it should: {_joined(distance)}.",
+            "Wait until it does, or promote with force.",
+        )
 
 
 class _Watch:

@@ -88,6 +88,24 @@ class Settings(BaseSettings):
         description="The two images, where they differ from Flowise's: JSON with the keys `server` and `ui`, each with"
         " `name`, `dockerfile`, `context`, `paths`, `build_args`, `platform` as needed.",
     )
+    auto_rollback: Annotated[tuple[Environment, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (),
+        description="Environments that go back to the deployment before when a rollout or health check fails.",
+    )
+    pull_requests: Annotated[tuple[Environment, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (),
+        description="Environments whose changes are proposed as a pull request on GitHub instead of being pushed.",
+    )
+    promotion: Annotated[dict[Environment, Environment], NoDecode, BeforeValidator(_json)] = Field(
+        {"staging": "dev", "production": "staging"},
+        description="Which environment each one is promoted from, as JSON.",
+    )
+    soak_seconds: Annotated[int, Field(ge=0)] = Field(
+        0, description="Seconds a deployment has to be in an environment before it is promoted from there."
+    )
+    github_status: bool = Field(
+        False, description="Show deployments on GitHub: a status of the source commit, and GitHub deployments."
+    )
     dispatch_wait: Annotated[int, Field(ge=0)] = Field(
         0, description="Seconds the first flow waits for the run that its `prefect-event` started; 0: not at all."
     )

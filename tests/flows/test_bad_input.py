@@ -54,7 +54,7 @@ def test_a_ref_that_the_form_refuses(installation: Installation, ref: str) -> No
 
 @pytest.mark.parametrize("ref", ["a..b", "@{1}", "main\n"])
 def test_a_ref_that_cannot_be_one(installation: Installation, ref: str) -> None:
-    with pytest.raises((InvalidInput, ParameterTypeError), match="is not a branch, tag or commit|String should match"):
+    with pytest.raises((InvalidInput, ParameterTypeError), match=r"is not a branch, tag or commit|String should match"):
         deploy_to_k8s(ref=ref)
 
 

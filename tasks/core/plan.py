@@ -1,0 +1,98 @@
+"""The edit that an update makes in an environment's overlay, on a branch's head, before anything is written."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from pydantic.dataclasses import dataclass
+
+from tasks.core import kustomization
+from tasks.core.branch import Branch
+from tasks.core.errors import InvalidInput, NotFound
+from tasks.core.models import Environment, ImageChange, ImageRef
+
+FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+"""What kustomize looks for in a folder (kustomize's api/konfig, RecognizedKustomizationFileNames)."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One file, before and after."""
+
+    path: str
+    before: str
+    after: str
+
+    @property
+    def diff(self) -> str:
+        """A unified diff; empty where nothing changes."""
+        old, new = self.before.splitlines(keepends=True), self.after.splitlines(keepends=True)
+        return "".join(difflib.unified_diff(old, new, f"a/{self.path}", f"b/{self.path}"))
+
+    @property
+    def images(self) -> tuple[ImageRef, ...]:
+        """The images the file names so far."""
+        return tuple(kustomization.read_images(self.before))
+
+    def changes(self, images: Sequence[ImageRef]) -> tuple[ImageChange, ...]:
+        """Which of these images become different."""
+        old = {image.name: image for image in self.images}
+        changes = (ImageChange(old=old.get(image.name), new=image) for image in images)
+        return tuple(change for change in changes if change.old != change.new)
+
+
+def edit(branch: Branch, overlay: str, images: Sequence[ImageRef]) -> Edit:
+    """The edit that writes images into an overlay.
+
+    Raises:
+        NotFound: there is no such overlay.
+        InvalidInput: its kustomization is not one.
+    """
+    path = kustomization_in(branch, overlay)
+    before = _text(branch.read(path), path)
+    return Edit(path, before, kustomization.set_images(before, images, where=path))
+
+
+def images_at(branch: Branch, overlay: str, commit: str | None = None) -> tuple[ImageRef, ...]:
+    """The images an overlay names, at the head or at an earlier commit.
+
+    Raises:
+        NotFound: there is no such overlay.
+        InvalidInput: its kustomization is not one.
+    """
+    path = kustomization_in(branch, overlay, commit)
+    return tuple(kustomization.read_images(_text(branch.read(path, commit), path), where=path))
+
+
+def overlay_of(overlays: str, environment: Environment) -> str:
+    """An environment's folder in the GitOps repository."""
+    return str(PurePosixPath(overlays, environment))
+
+
+def kustomization_in(branch: Branch, overlay: str, commit: str | None = None) -> str:
+    """The path of an overlay's kustomization.
+
+    Raises:
+        NotFound: there is no such overlay.
+        InvalidInput: it has more than one.
+    """
+    there = branch.folder(overlay, commit)
+    found = [name for name in FILE_NAMES if name in there]
+    if len(found) == 1:
+        return f"{overlay}/{found[0]}"
+    if found:
+        raise InvalidInput(f"{overlay} has {' and '.join(found)}.", "kustomize allows only one: remove the other.")
+    overlays = branch.folder(str(PurePosixPath(overlay).parent), commit)
+    known = ", ".join(name for name, entry in overlays.items() if entry.kind == "tree")
+    raise NotFound(
+        f"{branch.where.url} has no {overlay}/{FILE_NAMES[0]} on branch {branch.name}"
+        f"{f' at {commit[:7]}' if commit else ''}.",
+        f"Overlays there: {known or 'none'}. Add the overlay, or set OVERLAYS_PATH.",
+    )
+
+
+def _text(content: bytes, path: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not UTF-8 text: {error}.", "Nothing was changed.") from None

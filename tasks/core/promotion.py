@@ -1,0 +1,57 @@
+"""What runs in one environment, on its way to the next: the same digests, nothing built."""
+
+from datetime import UTC, datetime
+
+from tasks.core import ledger, plan
+from tasks.core.errors import InvalidInput, NotFound, NotProven
+from tasks.core.gitops import GitOps, on_branch, update_as_deployed
+from tasks.core.ledger import Deployment
+from tasks.core.models import Environment, ImageUpdate, Move, Origin
+
+
+def running(
+    repository: GitOps, environment: Environment, to: Environment, *, actor: str, run: str
+) -> tuple[Move, Deployment]:
+    """The move that brings one environment's images to another one, and the deployment that brought them there.
+
+    Raises:
+        NotFound: there is no deployment to it, or no such overlay.
+        InvalidInput: its overlay does not say what was deployed last, or names an image without a version.
+    """
+    with on_branch(repository) as branch:
+        deployed = ledger.of(branch, environment)
+        if not deployed:
+            raise NotFound(f"{environment} has no deployment yet.", f"Deploy to {environment} first.")
+        images = plan.images_at(branch, plan.overlay_of(repository.overlays, environment))
+    update, entries = update_as_deployed(repository, deployed[0], images, to, actor=actor, run=run)
+    _check_by_hand(deployed[0], update)
+    return Move(update=update, origin=Origin(images=entries, promoted_from=_words(deployed[0]))), deployed[0]
+
+
+def _check_by_hand(deployment: Deployment, update: ImageUpdate) -> None:
+    told = (deployment.server_digest, deployment.ui_digest)
+    if any(told) and told != (update.server_digest or "", update.ui_digest or ""):
+        raise InvalidInput(
+            f"The overlay of {deployment.environment} was changed by hand since {deployment.commit[:7]} deployed "
+            f"{deployment.tag}: which source commit its images are of, nobody can tell.",
+            f"Deploy to {deployment.environment} again, and promote that.",
+        )
+
+
+def check_soak(deployment: Deployment, seconds: int, now: datetime | None = None) -> None:
+    """Make sure that a deployment is where it is for long enough.
+
+    Raises:
+        NotProven: it is not.
+    """
+    there = ((now or datetime.now(UTC)) - deployment.at).total_seconds()
+    if there < seconds:
+        raise NotProven(
+            f"{deployment.tag} is in {deployment.environment} for {there:.0f} seconds, "
+            f"and SOAK_SECONDS asks for {seconds}.",
+            f"Promote it in {seconds - there:.0f} seconds, or with force.",
+        )
+
+
+def _words(deployment: Deployment) -> str:
+    return f"{deployment.environment} {deployment.commit}"

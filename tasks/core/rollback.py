@@ -1,0 +1,92 @@
+"""Which deployment an environment goes back to: an earlier one that differs and was not itself taken back."""
+
+from collections.abc import Sequence
+
+from tasks.core import ledger, plan
+from tasks.core.branch import Branch
+from tasks.core.errors import Conflict, NotFound
+from tasks.core.gitops import GitOps, on_branch, update_as_deployed
+from tasks.core.ledger import Deployment
+from tasks.core.models import Environment, ImageUpdate, Move, Origin
+
+SHORTEST = 7
+"""Characters of a commit that are enough to name it."""
+
+LISTED = 5
+"""Deployments that a person is told to choose from."""
+
+
+def earlier(
+    repository: GitOps,
+    environment: Environment,
+    to: str,
+    steps: int,
+    *,
+    actor: str,
+    run: str,
+    reason: str = "",
+    of: ImageUpdate | None = None,
+) -> Move:
+    """The move that takes an environment back.
+
+    Args:
+        repository: where the overlays are.
+        environment: what goes back.
+        to: tag, source commit or GitOps commit of the deployment that is wanted; empty to count ``steps``.
+        steps: how many different deployments back; those that were rolled back do not count.
+        actor: who asks for it.
+        run: the run that does.
+        reason: why.
+        of: the update that is to be taken back.
+
+    Raises:
+        NotFound: there is no such deployment.
+        Conflict: another update than ``of`` is deployed by now.
+        InvalidInput: its overlay named an image without a version.
+    """
+    with on_branch(repository) as branch:
+        found = ledger.search(branch, lambda deployed: _pair(deployed, to, steps), environment)
+        if not found:
+            raise _nothing(branch, environment, to, steps)
+        target, current = found
+        if of and not current.brings(of):
+            raise Conflict(f"{environment} got {current.tag} by {current.commit[:7]} meanwhile.", "That one stays.")
+        images = plan.images_at(branch, plan.overlay_of(repository.overlays, environment), target.commit)
+    update, entries = update_as_deployed(repository, target, images, environment, actor=actor, run=run)
+    origin = Origin(images=entries, restores=target.commit, rolls_back=current.commit, reason=reason)
+    return Move(update=update, origin=origin)
+
+
+def candidates(deployed: Sequence[Deployment]) -> list[Deployment]:
+    """What the newest deployment can be taken back to, newest first: other images, each once, none taken back."""
+    if not deployed:
+        return []
+    taken_back = {each.rolls_back for each in deployed}
+    first = {deployed[0].version: deployed[0]}
+    for each in deployed[1:]:
+        if each.commit not in taken_back:
+            first.setdefault(each.version, each)
+    return list(first.values())[1:]
+
+
+def _pair(deployed: Sequence[Deployment], to: str, steps: int) -> tuple[Deployment, Deployment] | None:
+    """The deployment to go back to, and the one that is there."""
+    if to:
+        target = next((each for each in deployed if _is(each, to)), None)
+    else:
+        target = next(iter(candidates(deployed)[steps - 1 :]), None)
+    return (target, deployed[0]) if target else None
+
+
+def _is(deployment: Deployment, to: str) -> bool:
+    commits = (deployment.sha, deployment.commit)
+    return to == deployment.tag or (len(to) >= SHORTEST and any(commit.startswith(to) for commit in commits))
+
+
+def _nothing(branch: Branch, environment: Environment, to: str, steps: int) -> NotFound:
+    known = [f"{each.tag} ({each.commit[:7]})" for each in candidates(ledger.of(branch, environment))[:LISTED]]
+    wanted = f"as {to}" if to else f"{steps} back"
+    return NotFound(
+        f"{environment} has no deployment {wanted} in the GitOps repository's history.",
+        f"There is: {', '.join(known) or 'none to go back to'}.",
+    )

@@ -1,0 +1,61 @@
+"""The tasks ``find-earlier`` and ``find-running``: what was deployed, for those flows that build nothing."""
+
+from prefect import task
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from tasks.connections import overlays
+from tasks.core.errors import InvalidInput
+from tasks.core.ledger import Deployment
+from tasks.core.models import Environment, ImageUpdate, Move
+from tasks.core.promotion import check_soak, running
+from tasks.core.rollback import earlier
+from tasks.core.settings import load
+from tasks.policy import RETRIES
+
+
+@task(name="find-earlier", task_run_name="find-earlier {environment}", timeout_seconds=600, **RETRIES)
+def find_earlier(
+    environment: Environment, to: str, steps: int, actor: str, reason: str = "", of: ImageUpdate | None = None
+) -> Move:
+    """Find the deployment that an environment goes back to.
+
+    Args:
+        environment: what goes back.
+        to: tag, source commit or GitOps commit of the deployment that is wanted; empty to count ``steps``.
+        steps: how many different deployments back.
+        actor: who asks for it.
+        reason: why.
+        of: the update that is to be taken back; another one that came meanwhile stays.
+
+    Raises:
+        NotFound: there is none.
+        InvalidInput: what it deployed cannot be told.
+        AccessDenied, Unavailable: as the git server answers.
+    """
+    repository, run = overlays(load(), environment), flow_run.id or ""
+    move = earlier(repository, environment, to, steps, actor=actor, run=run, reason=reason, of=of)
+    get_run_logger().info("Back to %s of commit %s", move.update.tag, move.origin.restores)
+    return move
+
+
+@task(name="find-running", task_run_name="find-running for {environment}", timeout_seconds=600, **RETRIES)
+def find_running(environment: Environment, actor: str, force: bool) -> tuple[Move, Deployment]:
+    """Find what is deployed in the environment that this one is promoted from, and for long enough.
+
+    Raises:
+        InvalidInput: it is promoted from nowhere, or what was deployed cannot be told.
+        NotFound: nothing was deployed there.
+        NotProven: it is not there for ``SOAK_SECONDS`` yet; with ``force`` nobody asks.
+        AccessDenied, Unavailable: as the git server answers.
+    """
+    settings, log = load(), get_run_logger().info
+    source = settings.promotion.get(environment)
+    if not source:
+        known = ", ".join(f"{to} from {here}" for to, here in settings.promotion.items())
+        raise InvalidInput(f"{environment} is promoted from nowhere.", f"PROMOTION says: {known or 'nothing'}.")
+    move, deployment = running(overlays(settings, environment), source, environment, actor=actor, run=flow_run.id or "")
+    log("%s runs %s since %s", source, deployment.tag, deployment.at)
+    if not force:
+        check_soak(deployment, settings.soak_seconds)
+    return move, deployment

@@ -1,0 +1,32 @@
+"""The task ``pull-request``: a change that people merge."""
+
+from prefect import task
+from prefect.logging import get_run_logger
+
+from tasks.connections import github, source_repository
+from tasks.core import gitops, report, source_commits
+from tasks.core.models import ImageUpdate, UpdateResult
+from tasks.core.settings import load
+from tasks.policy import RETRIES
+
+
+@task(
+    name="pull-request", task_run_name="pull-request {update.environment} {update.tag}", timeout_seconds=300, **RETRIES
+)
+def open_pull_request(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
+    """Open the environment's pull request, or bring the open one up to date.
+
+    Raises:
+        InvalidInput, AccessDenied, NotFound, Unavailable: as GitHub answers.
+    """
+    settings = load()
+    source = source_repository(settings) if settings.source_repo else None
+    commits = source_commits.markdown(result.replaces, update.sha or "", source, settings.work_dir)
+    url = github(settings, settings.gitops_repo).propose(
+        gitops.proposal(update.environment),
+        settings.gitops_branch,
+        f"chore({update.environment}): update flowise images to {update.tag}",
+        report.proposed(update, result, commits),
+    )
+    get_run_logger().info("To be merged: %s", url)
+    return result.model_copy(update={"pull_request": url})

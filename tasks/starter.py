@@ -1,0 +1,17 @@
+"""Who started a flow run."""
+
+import getpass
+import os
+
+from prefect.context import FlowRunContext
+
+
+def starter() -> str:
+    """Who started this run: Prefect's word for it where there is one, else this machine's user."""
+    creator = FlowRunContext.get().flow_run.created_by
+    if creator and creator.display_value:
+        return creator.display_value
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an entry in passwd
+        return f"uid {os.getuid()}"
