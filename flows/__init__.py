@@ -3,10 +3,11 @@
 from flows.deploy_to_k8s import deploy_to_k8s
 from flows.promote import promote
 from flows.rollback import rollback
+from flows.status import status
 from flows.update_flowise_deployment import update_flowise_deployment
 from flows.watch_source import watch_source
 from tasks.busy_server import retry_soon
 
-__all__ = ["deploy_to_k8s", "promote", "rollback", "update_flowise_deployment", "watch_source"]
+__all__ = ["deploy_to_k8s", "promote", "rollback", "status", "update_flowise_deployment", "watch_source"]
 
 retry_soon()

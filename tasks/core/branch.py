@@ -140,15 +140,22 @@ class Branch:
         text = self._git("log", f"--max-count={depth}", "--format=%H %cI%n%B%x00", self.head)
         return [_commit(entry.lstrip("\n")) for entry in text.split("\0")[:-1]]
 
-    def push(self, commit: str, to: str = "") -> None:
-        """Make a commit the branch's new head, or, whatever is there, that of another branch ``to``.
+    def push(self, commit: str) -> None:
+        """Make a commit the branch's new head.
 
         Raises:
             LostRace: the branch has another head by now; fetch, and make the commit again on top of that.
             PushRefused, AccessDenied, Unavailable: as the git server answers.
         """
-        ref = f"+{commit}:refs/heads/{to}" if to else f"{commit}:refs/heads/{self.name}"
-        self._git("push", "-q", "origin", ref)
+        self._git("push", "-q", "origin", f"{commit}:refs/heads/{self.name}")
+
+    def propose(self, commit: str, to: str) -> None:
+        """Make a commit the head of another branch, whatever is there.
+
+        Raises:
+            PushRefused, AccessDenied, Unavailable: as the git server answers.
+        """
+        self._git("push", "-q", "origin", f"+{commit}:refs/heads/{to}")
 
     def _entries(self, tree: str) -> dict[str, Entry]:
         if tree not in self._trees:

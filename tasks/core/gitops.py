@@ -168,11 +168,7 @@ def write(
                     planned = _replacing(planned, deployed)
                     if approval and not approval.covers(planned.changes):
                         return planned.model_copy(update={"pending": True})
-                    commit = _known(repository, update.environment, edit, folder) if repository.propose else ""
-                    if not commit:
-                        text = ledger.message(update, approval, origin)
-                        commit = branch.commit(edit.path, edit.after.encode(), text)
-                        branch.push(commit, to=proposal(update.environment) if repository.propose else "")
+                    commit = _put(branch, repository, update, edit, ledger.message(update, approval, origin), folder)
                     return _written(planned, commit, approval, repository.propose)
             except LostRace as race:
                 lost += 1
@@ -218,6 +214,19 @@ def _written(planned: UpdateResult, commit: str, approval: Approval | None, prop
             "approval_note": note,
         },
     )
+
+
+def _put(branch: Branch, repository: GitOps, update: ImageUpdate, edit: plan.Edit, message: str, folder: Path) -> str:
+    """Commit and push; returns the commit, which may have been proposed before."""
+    known = _known(repository, update.environment, edit, folder) if repository.propose else ""
+    if known:
+        return known
+    commit = branch.commit(edit.path, edit.after.encode(), message)
+    if repository.propose:
+        branch.propose(commit, proposal(update.environment))
+    else:
+        branch.push(commit)
+    return commit
 
 
 def _known(repository: GitOps, environment: Environment, edit: plan.Edit, folder: Path) -> str:

@@ -4,7 +4,7 @@ A message begins as those of the user's workflow do; commits that workflow made 
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from pydantic import AwareDatetime
@@ -24,17 +24,21 @@ LINES = {
     "Triggered by": "actor",
     "Source SHA": "sha",
     "Tag": "tag",
-    "Server digest": "server_digest",
-    "UI digest": "ui_digest",
-    "Run": "run",
     "Approved by": "approved_by",
     "Approval note": "approval_note",
-    "Promoted from": "promoted_from",
+}
+"""The lines for people, and which field of a deployment each one is. The first three are the user's workflow's."""
+
+TRAILERS = {
+    "Server-Digest": "server_digest",
+    "UI-Digest": "ui_digest",
+    "Run": "run",
+    "Promoted-From": "promoted_from",
     "Restores": "restores",
-    "Rolls back": "rolls_back",
+    "Rolls-Back": "rolls_back",
     "Reason": "reason",
 }
-"""The lines of a message's body, and which field of a deployment each one is. The first three are the user's."""
+"""The last paragraph, for programs (git-interpret-trailers(1))."""
 
 T = TypeVar("T")
 
@@ -85,8 +89,12 @@ def message(update: ImageUpdate, approval: Approval | None = None, origin: Origi
         values |= {"approved_by": approval.by, "approval_note": approval.note}
     if origin:
         values |= origin.model_dump(exclude={"images"})
-    lines = [f"{name}: {values[field]}" for name, field in LINES.items() if values.get(field)]
-    return f"chore({update.environment}): {SUBJECT}{update.tag}\n\n" + "\n".join(lines) + "\n"
+    paragraphs = [
+        f"chore({update.environment}): {SUBJECT}{update.tag}",
+        _written(LINES, values),
+        _written(TRAILERS, values),
+    ]
+    return "\n\n".join(filter(None, paragraphs)) + "\n"
 
 
 def deployments(commits: Iterable[Commit], environment: Environment | None = None) -> list[Deployment]:
@@ -109,9 +117,10 @@ def search(branch: Branch, pick: Callable[[list[Deployment]], T], environment: E
     return found
 
 
-def of(branch: Branch, environment: Environment) -> list[Deployment]:
-    """The newest deployments to an environment, newest first; empty where the whole history has none."""
-    return search(branch, lambda found: found, environment)
+def of(branch: Branch, environment: Environment, at_least: int = 1) -> list[Deployment]:
+    """The newest deployments to an environment, newest first: so many, unless the whole history has fewer."""
+    enough = search(branch, lambda found: found if len(found) >= at_least else [], environment)
+    return enough or deployments(branch.log(WHOLE), environment)
 
 
 def fate(deployment: Deployment, later: Sequence[Deployment]) -> str:
@@ -120,6 +129,10 @@ def fate(deployment: Deployment, later: Sequence[Deployment]) -> str:
     if back:
         return f"rolled back by {back.commit[:7]}"
     return f"superseded by {later[-1].commit[:7]}" if later else "live"
+
+
+def _written(names: Mapping[str, str], values: Mapping[str, str | None]) -> str:
+    return "\n".join(f"{name}: {values[field]}" for name, field in names.items() if values.get(field))
 
 
 def _read(commit: Commit) -> Deployment | None:
@@ -135,7 +148,8 @@ def _read(commit: Commit) -> Deployment | None:
 
 def _lines(body: str) -> dict[str, str]:
     pairs = (line.partition(": ") for line in body.split("\n"))
-    known = {LINES[name]: value.strip() for name, _, value in pairs if name in LINES}
+    names = LINES | TRAILERS
+    known = {names[name]: value.strip() for name, _, value in pairs if name in names}
     if not re.fullmatch(SHA_PATTERN, known.get("sha", "")):
         known.pop("sha", None)  # somebody else's line: git is asked for what stands here
     return {field: value for field, value in known.items() if value}

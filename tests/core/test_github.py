@@ -1,4 +1,4 @@
-"""The event for the other repository: what arrives, and what each refusal means."""
+"""What GitHub is told: the event, pull requests, statuses; and what each refusal means."""
 
 import socket
 import traceback
@@ -10,9 +10,10 @@ from pydantic import SecretStr
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, Unavailable
-from tasks.core.github import repository_dispatch
+from tasks.core.github import GitHub as Client
 from tasks.core.models import ImageUpdate
 from tests.sandbox.github import Dispatch, GitHub, github
+from tests.sandbox.repositories import commit, head, init
 
 NAME = "acme/devops"
 TOKEN = "ghp_hunter2hunter2"
@@ -28,7 +29,7 @@ def hub(tmp_path: Path) -> Iterator[GitHub]:
 def refusal(url: str, token: str | None = TOKEN, repository: str = NAME) -> DeliveryError:
     update = ImageUpdate(environment="dev", tag="t")
     with pytest.raises(DeliveryError) as caught:
-        repository_dispatch(repository, update, SecretStr(token) if token is not None else None, url)
+        Client(repository, SecretStr(token) if token is not None else None, url).dispatch(update)
     seen = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + repr(caught.value.__context__)
     assert "hunter2" not in seen
     return caught.value
@@ -38,7 +39,7 @@ def test_the_seven_keys_arrive(hub: GitHub) -> None:
     update = ImageUpdate(
         environment="staging", tag="v1", sha="0123456", server_digest=DIGEST, actor="Nguyễn", workflow_run_id="7"
     )
-    repository_dispatch(NAME, update, SecretStr(TOKEN), hub.url)
+    Client(NAME, SecretStr(TOKEN), hub.url).dispatch(update)
     payload = {
         "environment": "staging",
         "tag": "v1",
@@ -106,3 +107,43 @@ def test_what_is_no_token_is_refused_before_anything_is_sent(token: str | None, 
 def test_only_a_repository_on_github_takes_events(repository: str, hub: GitHub) -> None:
     assert type(refusal(hub.url, repository=repository)) is InvalidInput
     assert not hub.requests
+
+
+def branch(bare: Path, name: str) -> None:
+    init(bare)
+    commit(bare, name, {"a": "b"}, "m")
+
+
+def test_one_pull_request_that_is_brought_up_to_date(hub: GitHub, tmp_path: Path) -> None:
+    client = Client(NAME, SecretStr(TOKEN), hub.url)
+    branch(tmp_path, "main")
+    with pytest.raises(InvalidInput, match="Validation Failed"):
+        client.propose("flowise/dev", "main", "one", "text")
+    commit(tmp_path, "flowise/dev", {"a": "c"}, "m")
+    first = client.propose("flowise/dev", "main", "one", "text")
+    assert client.propose("flowise/dev", "main", "two", "more") == first == f"{hub.url}/{NAME}/pull/1"
+    (pull,) = hub.changes.pulls
+    assert (pull["title"], pull["body"], pull["base"]["ref"]) == ("two", "more", "main")
+
+    pull["state"] = "closed"
+    assert client.propose("flowise/dev", "main", "three", "text") != first
+
+
+def test_a_deployment_and_its_states(hub: GitHub, tmp_path: Path) -> None:
+    client = Client(NAME, SecretStr(TOKEN), hub.url)
+    branch(tmp_path, "main")
+    sha = head(tmp_path)
+    client.show(sha, "staging", "in_progress", "on its way", "")
+    client.show(sha, "staging", "failure", "x" * 200, "https://prefect.example/run")
+    (deployment,) = hub.changes.deployments
+    assert (deployment["sha"], deployment["environment"]) == (sha, "staging")
+    assert deployment["states"] == ["in_progress", "failure"]
+    first, second = hub.changes.statuses
+    assert (first["context"], first["state"], "target_url" in first) == ("flowise/staging", "pending", False)
+    assert (second["state"], second["target_url"]) == ("failure", "https://prefect.example/run")
+
+
+def test_what_shows_nothing_says_why(hub: GitHub, tmp_path: Path) -> None:
+    branch(tmp_path, "main")
+    with pytest.raises(NotFound, match=NAME):
+        Client(NAME, SecretStr(hub.read_token), hub.url).show(head(tmp_path), "dev", "success", "", "")

@@ -89,7 +89,7 @@ def test_one_commit_changes_the_images_bytes(ends: str, name: str, gitops: Path,
         "author": BOT,
         "committer": BOT,
         "subject": "chore(dev): update flowise images to v1.0.0-0123456",
-        "body": "Triggered by: Nguyễn Ánh\nSource SHA: 0123456\nTag: v1.0.0-0123456",
+        "body": "Triggered by: Nguyễn Ánh\nSource SHA: 0123456\nTag: v1.0.0-0123456\n\nRun: 77",
     }
     assert (parent["sha"], result.changed, result.overlay_path) == (head, True, f"{OVERLAYS}/dev")
     latest = ImageRef("flowise-ui", f"{REGISTRY}/flowise-ui", "latest")
@@ -391,8 +391,8 @@ def test_a_deployment_far_back_in_history_still_counts(
     near: int, far: int, hub: GitHub, gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.core.branch.DEPTH", near)
-    monkeypatch.setattr("tasks.core.gitops.DEPTH", near)
-    monkeypatch.setattr("tasks.core.gitops.FAR", far)
+    monkeypatch.setattr("tasks.core.ledger.DEPTH", near)
+    monkeypatch.setattr("tasks.core.ledger.FAR", far)
     older, newer = "1" * 40, "2" * 40
     for sha in (older, newer):
         write(remote(hub), work, sha=sha, tag=sha[:7])

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI, Response
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -21,18 +22,38 @@ from prefect.settings import (
 from flows import deploy_to_k8s, update_flowise_deployment
 from flows.setup import set_up
 from tasks.build_image import build_server, build_ui
+from tasks.core.models import ENVIRONMENTS
 from tasks.core.settings import load
 from tasks.dispatch import dispatch
+from tasks.find_deployment import find_earlier, find_running
 from tasks.get_digest import get_digest
-from tasks.rollout import rollout
+from tasks.pull_request import open_pull_request
+from tasks.read_status import read_status
+from tasks.rollout import check_running, rollout
 from tasks.set_env import set_env
 from tasks.update_kustomization import update_kustomization
+from tests.sandbox import in_process
+from tests.sandbox.argocd import ArgoCD, argocd
+from tests.sandbox.argocd_controller import follow
 from tests.sandbox.prefect_server import PrefectServer, prefect_server
 from tests.sandbox.processes import running
 from tests.sandbox.registry import Registry
 
 PROJECT = Path(__file__).parents[2]
-TASKS = (set_env, build_server, build_ui, get_digest, dispatch, update_kustomization, rollout)
+TASKS = (
+    set_env,
+    build_server,
+    build_ui,
+    get_digest,
+    dispatch,
+    update_kustomization,
+    rollout,
+    check_running,
+    find_earlier,
+    find_running,
+    open_pull_request,
+    read_status,
+)
 
 
 @pytest.fixture(scope="session")
@@ -139,6 +160,33 @@ def served(installation: Installation, worker: None) -> Installation:
     """An installation as ``flowise-setup`` leaves it: the worker looks the settings up whenever a run starts."""
     list(set_up(load()))
     return installation
+
+
+@pytest.fixture
+def argo(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator[ArgoCD]:
+    """An Argo CD with the three environments, which every update waits for."""
+    with argocd(*(follow(installation.gitops, environment) for environment in ENVIRONMENTS)) as running:
+        monkeypatch.setenv("ARGOCD_SERVER", running.url)
+        monkeypatch.setenv("ARGOCD_AUTH_TOKEN", running.token)
+        monkeypatch.setenv("ROLLOUT_POLL_SECONDS", "0.02")
+        monkeypatch.setenv("ROLLOUT_TIMEOUT", "30")
+        yield running
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """What the environment's endpoint answers, one after the other; the last one stays."""
+    answers, api = [200], FastAPI()
+
+    @api.get("/api/v1/ping")
+    def ping() -> Response:
+        return Response("pong", answers.pop(0) if len(answers) > 1 else answers[0])
+
+    with in_process.served(api) as url:
+        monkeypatch.setenv("DEV_ENDPOINT", url)
+        monkeypatch.setenv("HEALTH_SECONDS", "0.01")
+        monkeypatch.setenv("HEALTH_TRIES", "3")
+        yield answers
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ class Application:
         operation_steps: how long an operation runs.
         cluster: the health of what runs; the application's own is from the last time the controller looked.
         after_sync: health after a successful operation, step by step; the last one stays.
+        breaks: answers whether a commit's images do not start: its health is ``DEGRADED`` instead.
         refresh_hangs: whether a refresh is never answered, though the controller does it.
         window_closed: whether a sync window denies every sync.
     """
@@ -52,6 +53,7 @@ class Application:
     operation_steps: int = 2
     cluster: tuple[str, str] = HEALTHY
     after_sync: Sequence[tuple[str, str]] = (PROGRESSING, HEALTHY)
+    breaks: Callable[[Sequence[str]], bool] = lambda _: False
     refresh_hangs: bool = False
     window_closed: bool = False
     conditions: list[dict[str, str]] = field(default_factory=list)
@@ -136,15 +138,19 @@ class Application:
             yield
         self.operation, self.operation_state = None, self._ended(operation, started, self.outcome)
         if self.outcome == "Succeeded":
-            self.live, self.cluster = operation["sync"]["revision"], self.after_sync[0]
+            self.live = operation["sync"]["revision"]
+            self.cluster = self._course()[0]
             yield  # the operation is over, and everything else still says what was before it
             yield from self._settle()
 
     def _settle(self) -> Iterator[None]:
-        for health in self.after_sync:
+        for health in self._course():
             self.cluster = health
             self._reconcile()
             yield
+
+    def _course(self) -> Sequence[tuple[str, str]]:
+        return (DEGRADED,) if self.breaks(self.images(self.live)) else self.after_sync
 
     def _ended(self, operation: dict[str, Any], started: str, phase: str) -> dict[str, Any]:
         good = phase == "Succeeded"

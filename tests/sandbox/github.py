@@ -26,6 +26,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tests.sandbox import repositories
 from tests.sandbox.git_http import GitAnswer
+from tests.sandbox.github_changes import Changes
 from tests.sandbox.in_process import served
 
 MAX_EVENT_TYPE = 100
@@ -66,6 +67,8 @@ class GitHub:
     requests: list[Served] = field(default_factory=list)
     failures: list[Response] = field(default_factory=list)
     """Answers for the next REST calls, taken from the front: outages and rate limits."""
+    changes: Changes = field(init=False)
+    """Pull requests, statuses, deployments."""
 
     def clone_url(self, repository: str) -> str:
         """Where git finds a repository; it holds no credentials."""
@@ -108,11 +111,13 @@ def github(
 
 def _application(hub: GitHub) -> Starlette:
     rest, git = _Rest(hub), _Git(hub)
+    hub.changes = Changes(lambda name: hub.repositories[name], lambda: hub.url, rest.may_not_write)
     return Starlette(
         routes=[
             Route("/repos/{owner}/{name}", rest.repository),
             Route("/repos/{owner}/{name}/commits/{ref:path}", rest.commit),
             Route("/repos/{owner}/{name}/dispatches", rest.dispatch, methods=["POST"]),
+            *hub.changes.routes(),
             Route("/{owner}/{name}.git/{rest:path}", git.answer, methods=["GET", "POST"]),
             Route("/{path:path}", rest.unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         ]
@@ -169,11 +174,11 @@ class _Rest:
             return _error(422, f"No commit found for SHA: {ref}")
         if request.headers.get("accept", "").endswith("sha"):
             return PlainTextResponse(found["sha"])
-        return JSONResponse(found)
+        return JSONResponse({**found, "url": f"{self._hub.url}/repos/{_full_name(request)}/commits/{found['sha']}"})
 
     async def dispatch(self, request: Request) -> Response:
         """Take a ``repository_dispatch``."""
-        refused = self._failure() or self._refused(request, write=True)
+        refused = self.may_not_write(request)
         if refused:
             return refused
         body = await request.body()
@@ -187,6 +192,10 @@ class _Rest:
         taken = Dispatch(_full_name(request), sent["event_type"], sent.get("client_payload", {}))
         self._hub.dispatches.append(taken)
         return Response(status_code=204)
+
+    def may_not_write(self, request: Request) -> Response | None:
+        """The answer to a request that may not write; nothing where it may."""
+        return self._failure() or self._refused(request, write=True)
 
     def _failure(self) -> Response | None:
         return self._hub.failures.pop(0) if self._hub.failures else None

@@ -1,0 +1,108 @@
+"""What is deployed where, how it came there, and what one environment has that another one has not yet."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from tasks.core import ledger, plan, source_commits
+from tasks.core.branch import Branch
+from tasks.core.errors import DeliveryError, InvalidInput, NotFound
+from tasks.core.gitops import GitOps, on_branch
+from tasks.core.ledger import Deployment
+from tasks.core.models import ENVIRONMENTS, Environment, ImageRef, Value
+
+
+class Entry(Value):
+    """A deployment, and what became of it: ``live``, superseded or rolled back."""
+
+    deployment: Deployment
+    fate: str
+
+
+class EnvironmentStatus(Value):
+    """An environment: its overlay's images, its newest deployments, and whether a person changed it since."""
+
+    environment: Environment
+    images: tuple[ImageRef, ...]
+    history: tuple[Entry, ...]
+    by_hand: bool
+
+
+class Ahead(Value):
+    """The source commits between two environments' deployments: ``+`` are those that ``behind`` has not got yet."""
+
+    behind: Environment
+    ahead: Environment
+    commits: tuple[str, ...] = ()
+    unknown: str = ""
+
+
+class Status(Value):
+    """All environments, at a commit of the GitOps branch."""
+
+    commit: str
+    environments: tuple[EnvironmentStatus, ...]
+    differences: tuple[Ahead, ...]
+
+
+def read(repository: GitOps, promotion: Mapping[Environment, Environment], shown: int = 10) -> Status:
+    """Read everything from the GitOps repository, and the differences from the source repository.
+
+    Args:
+        repository: where the overlays are.
+        promotion: which environment each one is promoted from.
+        shown: deployments of each environment.
+
+    Raises:
+        NotFound, AccessDenied, Unavailable: as the GitOps repository's server answers.
+    """
+    with on_branch(repository) as branch:
+        found = [_environment(branch, repository, environment, shown) for environment in ENVIRONMENTS]
+        head = branch.head
+    there = {each.environment: each for each in found if each}
+    pairs = [(behind, ahead) for behind, ahead in promotion.items() if behind in there and ahead in there]
+    differences = [_ahead(repository, there[behind], there[ahead]) for behind, ahead in pairs]
+    return Status(commit=head, environments=tuple(there.values()), differences=tuple(differences))
+
+
+def _environment(branch: Branch, repository: GitOps, environment: Environment, shown: int) -> EnvironmentStatus | None:
+    overlay = plan.overlay_of(repository.overlays, environment)
+    try:
+        images = plan.images_at(branch, overlay)
+    except NotFound:
+        return None
+    deployed = ledger.of(branch, environment, shown)
+    told = [_with_digests(branch, repository, overlay, each) for each in deployed[:shown]]
+    history = tuple(Entry(deployment=each, fate=ledger.fate(each, deployed[:at])) for at, each in enumerate(told))
+    return EnvironmentStatus(
+        environment=environment,
+        images=images,
+        history=history,
+        by_hand=bool(told) and told[0].version[1:] != _digests(repository, images),
+    )
+
+
+def _with_digests(branch: Branch, repository: GitOps, overlay: str, deployment: Deployment) -> Deployment:
+    """A deployment with what the overlay said at its commit, where its message does not tell."""
+    if deployment.server_digest or deployment.ui_digest:
+        return deployment
+    with suppress(NotFound, InvalidInput):
+        server, ui = _digests(repository, plan.images_at(branch, overlay, deployment.commit))
+        return deployment.model_copy(update={"server_digest": server, "ui_digest": ui})
+    return deployment
+
+
+def _digests(repository: GitOps, images: Sequence[ImageRef]) -> tuple[str, str]:
+    by_name = {image.name: image.digest or "" for image in images}
+    return by_name.get(repository.images.server.name, ""), by_name.get(repository.images.ui.name, "")
+
+
+def _ahead(repository: GitOps, behind: EnvironmentStatus, ahead: EnvironmentStatus) -> Ahead:
+    pair = Ahead(behind=behind.environment, ahead=ahead.environment)
+    old, new = (each.history[0].deployment.sha if each.history else "" for each in (behind, ahead))
+    if not (repository.source and old and new):
+        return pair.model_copy(update={"unknown": "a source commit is not known"})
+    try:
+        commits = tuple(source_commits.between(old, new, repository.source, repository.work_dir))
+    except DeliveryError as error:
+        return pair.model_copy(update={"unknown": error.message})
+    return pair.model_copy(update={"commits": commits})

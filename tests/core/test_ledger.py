@@ -1,0 +1,268 @@
+"""Commit messages as the record of every deployment: written and read again, and what follows from them."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tasks.core import git, ledger
+from tasks.core.branch import Branch, Commit
+from tasks.core.errors import Conflict, InvalidInput, NotFound, NotProven
+from tasks.core.gitops import GitOps, write
+from tasks.core.ledger import Deployment
+from tasks.core.models import Approval, ImageUpdate, Origin
+from tasks.core.promotion import check_soak, running
+from tasks.core.rollback import candidates, earlier
+from tasks.core.status import read
+from tests.sandbox.repositories import commit, log, show
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+REGISTRY = "r.example"
+DEV = "argocd/apps/flowise/overlays/dev/kustomization.yaml"
+
+
+def digest(character: str) -> str:
+    return "sha256:" + character * 64
+
+
+def deployment(message: str, sha: str = "c" * 40) -> Deployment | None:
+    return next(iter(ledger.deployments([Commit(sha, NOW, message)])), None)
+
+
+def test_what_is_written_is_read_again() -> None:
+    update = ImageUpdate(
+        environment="staging",
+        tag="v1-abc",
+        sha="a" * 40,
+        server_digest=digest("1"),
+        ui_digest=digest("2"),
+        actor="Nguyễn: Văn A",
+        workflow_run_id="run 7",
+    )
+    origin = Origin(images=(), restores="d" * 40, rolls_back="e" * 40, reason="pods: crash")
+    told = deployment(ledger.message(update, Approval(by="Robin", note="go"), origin))
+    assert told == Deployment(
+        commit="c" * 40,
+        at=NOW,
+        environment="staging",
+        tag="v1-abc",
+        sha="a" * 40,
+        server_digest=digest("1"),
+        ui_digest=digest("2"),
+        actor="Nguyễn: Văn A",
+        run="run 7",
+        approved_by="Robin",
+        approval_note="go",
+        restores="d" * 40,
+        rolls_back="e" * 40,
+        reason="pods: crash",
+    )
+
+
+def test_the_users_lines_come_first_and_the_same() -> None:
+    update = ImageUpdate(environment="dev", tag="abc1234", sha="abc1234", actor="octocat", workflow_run_id="7")
+    assert ledger.message(update).startswith(
+        "chore(dev): update flowise images to abc1234\n\nTriggered by: octocat\nSource SHA: abc1234\nTag: abc1234\n"
+    )
+
+
+OLD = "chore(dev): update flowise images to abc1234\n\nTriggered by: octocat\nSource SHA: abc1234\nTag: abc1234\n"
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (OLD, ("abc1234", "abc1234", "octocat")),
+        (OLD.replace("to abc1234\n", "to abc1234 (#12)\n"), ("abc1234", "abc1234", "octocat")),
+        (OLD.replace("Source SHA: abc1234", "Source SHA: --upload-pack=x"), ("abc1234", "", "octocat")),
+        ("chore(dev): update flowise images to v1", ("v1", "", "")),
+        ("chore(qa): update flowise images to v1", None),
+        ("chore(dev): other things", None),
+        ("", None),
+    ],
+)
+def test_messages_of_other_tools(message: str, told: tuple[str, str, str] | None) -> None:
+    read_again = deployment(message)
+    assert (read_again and (read_again.tag, read_again.sha, read_again.actor)) == told
+
+
+def deployed(*tags: str, **fields: str) -> list[Deployment]:
+    """Deployments to dev, the newest first."""
+    made = [
+        Deployment(commit=str(at) * 40, at=NOW, environment="dev", tag=tag, **(fields if at == len(tags) - 1 else {}))
+        for at, tag in enumerate(tags)
+    ]
+    return made[::-1]
+
+
+@pytest.mark.parametrize(
+    ("tags", "newest", "back_to"),
+    [
+        (["a", "b", "c"], {}, ["b", "a"]),
+        (["a", "a", "b", "b"], {}, ["a"]),
+        (["a"], {}, []),
+        # c was taken back to b: the next step goes to a, and never to c.
+        (["a", "b", "c", "b"], {"rolls_back": "2" * 40, "restores": "1" * 40}, ["a"]),
+    ],
+)
+def test_what_an_environment_goes_back_to(tags: list[str], newest: dict[str, str], back_to: list[str]) -> None:
+    assert [each.tag for each in candidates(deployed(*tags, **newest))] == back_to
+    assert candidates([]) == []
+
+
+def test_what_became_of_a_deployment() -> None:
+    found = deployed("a", "b", "a", rolls_back="1" * 40)
+    assert [ledger.fate(each, found[:at]) for at, each in enumerate(found)] == [
+        "live",
+        "rolled back by 2222222",
+        "superseded by 1111111",
+    ]
+
+
+@pytest.fixture
+def repository(gitops: Path, source: Path, tmp_path: Path) -> GitOps:
+    where, known = git.Remote(str(gitops)), git.Remote(str(source))
+    return GitOps(where, "main", "argocd/apps/flowise/overlays", tmp_path, known)
+
+
+def put(repository: GitOps, tag: str, environment: str = "dev", **fields: object) -> ImageUpdate:
+    digests = {"server_digest": digest(tag[-1]), "ui_digest": digest(tag[-1])}
+    update = ImageUpdate(environment=environment, tag=tag, **{**digests, **fields})
+    assert write(repository, update, REGISTRY, lambda _: None).changed
+    return update
+
+
+def back(repository: GitOps, to: str = "", steps: int = 1, **options: object) -> object:
+    return earlier(repository, "dev", to, steps, actor="octocat", run="7", **options)
+
+
+def restore(repository: GitOps, move: object) -> object:
+    return write(repository, move.update, REGISTRY, lambda _: None, origin=move.origin)
+
+
+def test_a_rollback_is_a_commit_that_says_what_it_restores(repository: GitOps, gitops: Path) -> None:
+    put(repository, "v1")
+    one = show(gitops, "main", DEV)
+    first = log(gitops)[0]["sha"]
+    put(repository, "v2", sha="b" * 40)
+    second = log(gitops)[0]["sha"]
+    result = restore(repository, back(repository, reason="it is slow"))
+    assert result.changed
+    assert show(gitops, "main", DEV) == one, "byte for byte"
+    lines = log(gitops)[0]["body"].splitlines()
+    assert {f"Restores: {first}", f"Rolls-Back: {second}", "Reason: it is slow", "Triggered by: octocat"} <= set(lines)
+    assert log(gitops)[0]["subject"] == "chore(dev): update flowise images to v1"
+
+    again = ImageUpdate(environment="dev", tag="v2", sha="b" * 40, server_digest=digest("2"), ui_digest=digest("2"))
+    refused = write(repository, again, REGISTRY, lambda _: None)
+    assert "was rolled back in dev" in refused.skipped
+    assert "it is slow" in refused.skipped
+    assert write(repository, again, REGISTRY, lambda _: None, force=True).changed
+
+
+@pytest.mark.parametrize("by", ["tag", "source", "commit", "steps"])
+def test_an_earlier_deployment_is_named_in_many_ways(by: str, repository: GitOps, gitops: Path) -> None:
+    put(repository, "v1", sha="a" * 40)
+    first = log(gitops)[0]["sha"]
+    put(repository, "v2")
+    put(repository, "v3")
+    names = {"tag": "v1", "source": "a" * 12, "commit": first[:7], "steps": ""}
+    move = back(repository, names[by], 2)
+    assert (move.update.tag, move.update.sha, move.update.server_digest) == ("v1", "a" * 40, digest("1"))
+    assert move.origin.restores == first
+
+
+def test_there_is_nothing_to_go_back_to(repository: GitOps) -> None:
+    with pytest.raises(NotFound, match="no deployment 1 back"):
+        back(repository)
+    put(repository, "v1")
+    put(repository, "v2")
+    with pytest.raises(NotFound, match="as nope") as caught:
+        back(repository, "nope")
+    assert "v1 (" in caught.value.hint
+
+
+def test_a_newer_deployment_in_between_wins(repository: GitOps, gitops: Path) -> None:
+    put(repository, "v1")
+    failed = put(repository, "v2")
+    move = back(repository, of=failed)
+    put(repository, "v3")
+    result = restore(repository, move)
+    assert "dev got v3 by commit" in result.skipped
+    assert digest("3") in show(gitops, "main", DEV)
+    with pytest.raises(Conflict, match="v3"):
+        back(repository, of=failed)
+
+
+def test_a_broken_deployment_of_the_old_workflow_is_not_restored(repository: GitOps, gitops: Path) -> None:
+    broken = "images:\n  - name: flowise-server\n    newName: r.example/flowise-server\n"
+    commit(gitops, "main", {DEV: broken}, OLD)
+    put(repository, "v2")
+    with pytest.raises(InvalidInput, match="without a version of flowise-server and flowise-ui"):
+        back(repository)
+
+
+def test_what_runs_in_one_environment_goes_to_the_next(repository: GitOps, gitops: Path) -> None:
+    put(repository, "v1", sha="a" * 40)
+    move, there = running(repository, "dev", "staging", actor="octocat", run="7")
+    assert there.commit == log(gitops)[0]["sha"]
+    assert write(repository, move.update, REGISTRY, lambda _: None, origin=move.origin).changed
+    newest = log(gitops)[0]
+    assert newest["subject"] == "chore(staging): update flowise images to v1"
+    assert f"Promoted-From: dev {there.commit}" in newest["body"].splitlines()
+    staging = show(gitops, "main", DEV.replace("dev", "staging"))
+    assert staging.count(digest("1")) == 2
+
+
+def test_what_nobody_knows_is_not_promoted(repository: GitOps, gitops: Path) -> None:
+    with pytest.raises(NotFound, match="dev has no deployment yet"):
+        running(repository, "dev", "staging", actor="", run="")
+    put(repository, "v1")
+    commit(gitops, "main", {DEV: show(gitops, "main", DEV).replace(digest("1"), digest("9"))}, "by hand")
+    with pytest.raises(InvalidInput, match="changed by hand"):
+        running(repository, "dev", "staging", actor="", run="")
+
+
+def test_soak_time() -> None:
+    there = deployed("a")[0]
+    check_soak(there, 60, NOW.replace(minute=1))
+    with pytest.raises(NotProven, match="for 59 seconds, and SOAK_SECONDS asks for 60"):
+        check_soak(there, 60, NOW.replace(second=59))
+
+
+def test_the_state_of_all_environments(repository: GitOps, gitops: Path, source: Path) -> None:
+    one, two = (git_sha(source, ref) for ref in ("v1.0.0^{commit}", "main"))
+    entry = "images:\n  - name: flowise-server\n    newTag: abc1234\n  - name: flowise-ui\n    digest: {}\n"
+    commit(gitops, "main", {DEV: entry.format(digest("0"))}, OLD)
+    put(repository, "v2", sha=two)
+    put(repository, "v1", "staging", sha=one)
+    status = read(repository, {"staging": "dev", "production": "staging"})
+    by_name = {each.environment: each for each in status.environments}
+    assert list(by_name) == ["dev", "staging", "production"]
+    assert status.commit == log(gitops)[0]["sha"]
+
+    new, old = by_name["dev"].history
+    assert (new.fate, old.fate) == ("live", f"superseded by {log(gitops)[1]['sha'][:7]}")
+    assert old.deployment.ui_digest == digest("0"), "read from the overlay, where the message does not tell"
+    assert not by_name["dev"].by_hand
+    staging, production = status.differences
+    assert any("answer pings" in line and line.startswith("+ ") for line in staging.commits)
+    assert production.unknown, "nothing was ever deployed there"
+
+    commit(gitops, "main", {DEV: show(gitops, "main", DEV).replace(digest("2"), digest("9"))}, "by hand")
+    assert read(repository, {}).environments[0].by_hand
+
+
+def git_sha(bare: Path, ref: str) -> str:
+    from tests.sandbox.repositories import git as run
+
+    return run(bare, "rev-parse", ref).decode().strip()
+
+
+def test_the_ledger_reaches_beyond_the_newest_commits(repository: GitOps, gitops: Path) -> None:
+    put(repository, "v1")
+    for turn in range(60):
+        commit(gitops, "main", {"README.md": str(turn)}, "docs")
+    with Branch(repository.where, "main", repository.work_dir / "far.git") as branch:
+        branch.fetch()
+        assert [each.tag for each in ledger.of(branch, "dev")] == ["v1"]

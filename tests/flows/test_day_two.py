@@ -1,0 +1,230 @@
+"""After the first deployment: back, onward, as a pull request, and what there is to read of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from flows import promote, rollback, status, update_flowise_deployment
+from tasks.core.errors import InvalidInput, NotProven, RolledBack, RolloutFailed
+from tests.flows.conftest import Installation
+from tests.sandbox.argocd import ArgoCD
+from tests.sandbox.argocd_controller import DEGRADED
+from tests.sandbox.github import GitHub, github
+from tests.sandbox.repositories import commit, git, head, log, show
+
+OVERLAY = "argocd/apps/flowise/overlays/{}/kustomization.yaml"
+GOOD, BAD, BETTER = ("sha256:" + character * 64 for character in "abc")
+
+
+def deploy(tag: str, digest: str, environment: str = "dev", **options: Any) -> Any:
+    return update_flowise_deployment(environment, tag, server_digest=digest, ui_digest=digest, **options)
+
+
+def overlay(installation: Installation, environment: str = "dev") -> str:
+    return show(installation.gitops, "main", OVERLAY.format(environment))
+
+
+@pytest.fixture
+def breaking(argo: ArgoCD, monkeypatch: pytest.MonkeyPatch) -> ArgoCD:
+    """What is BAD does not start in dev, where a failed rollout is taken back."""
+    monkeypatch.setenv("AUTO_ROLLBACK", "dev")
+    argo.applications["flowise-dev"].breaks = lambda images: any(image.endswith(BAD) for image in images)
+    return argo
+
+
+def test_back_to_the_one_before(installation: Installation) -> None:
+    deploy("v1", GOOD)
+    before, first = overlay(installation), head(installation.gitops)
+    deploy("v2", BAD)
+    planned = rollback("dev", dry_run=True)
+    assert (planned.changed, GOOD in planned.diff, head(installation.gitops) == planned.commit) == (False, True, True)
+
+    result = rollback("dev", reason="it is slow", actor="Nguyễn Văn A")
+    assert overlay(installation) == before
+    assert (result.tag, result.origin.restores) == ("v1", first)
+    newest = log(installation.gitops)[0]
+    assert {"Triggered by: Nguyễn Văn A", f"Restores: {first}", "Reason: it is slow"} <= set(
+        newest["body"].splitlines()
+    )
+    page = installation.ask("artifacts/latest/filter", {"artifacts": {"key": {"any_": ["update-dev"]}}})[0]["data"]
+    assert f"restores `{first[:7]}`: it is slow" in page
+
+
+def test_a_failed_rollout_is_taken_back_once(breaking: ArgoCD, installation: Installation) -> None:
+    deploy("v1", GOOD)
+    good, first = overlay(installation), head(installation.gitops)
+    with pytest.raises(RolledBack, match=r"is Degraded at .* dev is back at v1, by commit") as caught:
+        deploy("v2", BAD)
+    assert overlay(installation) == good
+    newest, failed, *_ = log(installation.gitops)
+    assert newest["sha"][:7] in caught.value.message
+    lines = newest["body"].splitlines()
+    assert {f"Restores: {first}", f"Rolls-Back: {failed['sha']}", "Triggered by: automatic rollback"} <= set(lines)
+    assert any(line.startswith("Reason: flowise-dev is Degraded") for line in lines)
+    assert len(log(installation.gitops)) == 5, "three at the start, and these"
+
+
+def test_a_rollback_is_not_rolled_back(breaking: ArgoCD, installation: Installation) -> None:
+    deploy("v1", GOOD)
+    breaking.applications["flowise-dev"].breaks = lambda _: True
+    count = len(log(installation.gitops))
+    with pytest.raises(RolloutFailed, match="And its rollback failed: flowise-dev is Degraded"):
+        deploy("v2", BAD)
+    assert len(log(installation.gitops)) == count + 2
+    with pytest.raises(RolloutFailed, match="Degraded"):
+        rollback("dev", to="v2")
+    assert len(log(installation.gitops)) == count + 3
+
+
+def test_a_failed_endpoint_is_taken_back(
+    argo: ArgoCD, endpoint: list[int], installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTO_ROLLBACK", "dev,staging")
+    deploy("v1", GOOD)
+    good = overlay(installation)
+    endpoint[:] = [503, 503, 503, 200]
+    with pytest.raises(RolledBack, match="503"):
+        deploy("v2", BETTER)
+    assert overlay(installation) == good
+
+
+def test_where_nobody_asked_for_it_the_commit_stays(argo: ArgoCD, installation: Installation) -> None:
+    deploy("v1", GOOD)
+    argo.applications["flowise-dev"].after_sync = (DEGRADED,)
+    with pytest.raises(RolloutFailed):
+        deploy("v2", BAD)
+    assert BAD in overlay(installation)
+
+
+def test_a_newer_deployment_in_between_wins(
+    breaking: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy("v1", GOOD)
+    fails = breaking.applications["flowise-dev"].breaks
+
+    def somebody_is_faster(images: Any) -> bool:
+        if fails(images) and BETTER not in overlay(installation):
+            text = overlay(installation).replace(BAD, BETTER)
+            commit(
+                installation.gitops, "main", {OVERLAY.format("dev"): text}, "chore(dev): update flowise images to v3"
+            )
+        return fails(images)
+
+    breaking.applications["flowise-dev"].breaks = somebody_is_faster
+    with pytest.raises(RolloutFailed) as caught:
+        deploy("v2", BAD)
+    assert type(caught.value) is RolloutFailed
+    assert "v3" in str(caught.value)
+    assert BETTER in overlay(installation)
+
+
+def test_onward_by_digest(argo: ArgoCD, installation: Installation) -> None:
+    source = git(installation.source, "rev-parse", "main").decode().strip()
+    first = deploy("v1", GOOD, sha=source)
+    result = promote("staging")
+    assert (result.tag, result.rollout.status) == ("v1", "healthy")
+    assert overlay(installation, "staging").count(GOOD) == 2
+    assert f"Promoted-From: dev {first.commit}" in log(installation.gitops)[0]["body"].splitlines()
+    assert promote("production").changed
+    assert not promote("production").changed, "it is there"
+
+
+def test_what_is_not_healthy_is_not_promoted(argo: ArgoCD, installation: Installation) -> None:
+    argo.applications["flowise-dev"].after_sync = (DEGRADED,)
+    with pytest.raises(RolloutFailed):
+        deploy("v1", GOOD)
+    count = len(log(installation.gitops))
+    with pytest.raises(NotProven, match="its health is Degraded"):
+        promote("staging")
+    assert len(log(installation.gitops)) == count
+    assert promote("staging", force=True).changed
+
+
+def test_what_is_too_new_is_not_promoted(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    deploy("v1", GOOD)
+    monkeypatch.setenv("SOAK_SECONDS", "3600")
+    with pytest.raises(NotProven, match="SOAK_SECONDS asks for 3600"):
+        promote("staging")
+    with pytest.raises(InvalidInput, match="dev is promoted from nowhere"):
+        promote("dev")
+
+
+@pytest.fixture
+def hub(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+    names = {"acme/flowise": installation.source, "acme/devops": installation.gitops}
+    with github(names) as running:
+        for name, value in {
+            "GITHUB_API_URL": running.url,
+            "SOURCE_REPO": "acme/flowise",
+            "GITOPS_REPO": "acme/devops",
+            "GITOPS_TOKEN": running.token,
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def test_a_pull_request_instead_of_a_push(
+    hub: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (git(installation.source, "rev-parse", ref).decode().strip() for ref in ("v1.0.0^{commit}", "main"))
+    deploy("v1", GOOD, "production", sha=one)
+    monkeypatch.setenv("PULL_REQUESTS", "production")
+    main = head(installation.gitops)
+    result = deploy("v2", BETTER, "production", sha=two, actor="octocat")
+    assert (result.changed, result.proposed, result.rollout) == (False, True, None)
+    assert head(installation.gitops) == main
+    assert result.commit == head(installation.gitops, "flowise/production")
+    (pull,) = hub.changes.pulls
+    assert result.pull_request == pull["html_url"]
+    assert pull["title"] == "chore(production): update flowise images to v2"
+    assert f"+ {two[:7]} perf(server): answer pings without logging" in pull["body"]
+    assert f"+    digest: {BETTER}" in pull["body"]
+
+    again = deploy("v2", BETTER, "production", sha=two)
+    assert again.commit == result.commit, "it is proposed already"
+    deploy("v3", BAD, "production", sha=two)
+    assert len(hub.changes.pulls) == 1
+    assert pull["title"].endswith("to v3")
+    assert deploy("v2", BETTER, "dev").changed, "elsewhere it is pushed"
+
+    git(installation.gitops, "update-ref", "refs/heads/main", head(installation.gitops, "flowise/production"))
+    assert BAD in overlay(installation, "production")
+    assert not deploy("v3", BAD, "production", sha=two).proposed
+
+
+def test_github_shows_it(
+    hub: GitHub, argo: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha = git(installation.source, "rev-parse", "main").decode().strip()
+    deploy("v1", GOOD, sha=sha)
+    assert hub.changes.statuses == [], "off by default"
+    monkeypatch.setenv("GITHUB_STATUS", "true")
+    deploy("v2", BETTER, sha=sha)
+    argo.applications["flowise-dev"].after_sync = (DEGRADED,)
+    with pytest.raises(RolloutFailed):
+        deploy("v3", BAD, sha=sha)
+    assert [each["state"] for each in hub.changes.statuses] == ["pending", "success", "pending", "failure"]
+    assert {each["context"] for each in hub.changes.statuses} == {"flowise/dev"}
+    (deployment,) = hub.changes.deployments
+    assert deployment["states"] == ["in_progress", "success", "in_progress", "failure"]
+    assert "Degraded" in hub.changes.statuses[-1]["description"]
+
+
+def test_a_github_that_is_away_fails_nothing(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STATUS", "true")
+    assert deploy("v1", GOOD, sha="a" * 40).changed
+
+
+def test_the_state_of_all_environments(installation: Installation) -> None:
+    deploy("v1", GOOD, actor="octocat")
+    deploy("v2", BAD)
+    rollback("dev", reason="it is slow")
+    told = status()
+    dev = told.environments[0]
+    assert [entry.fate.partition(" by ")[0] for entry in dev.history] == ["live", "rolled back", "superseded"]
+    artifacts = installation.ask("artifacts/latest/filter", {"artifacts": {"key": {"any_": ["status", "ledger"]}}})
+    by_key = {each["key"]: each["data"] for each in artifacts}
+    assert "## dev: v1" in by_key["status"]
+    assert '"tag": "v2"' in by_key["ledger"]
+    assert "it is slow" in by_key["ledger"]
