@@ -43,17 +43,15 @@ def test_back_to_the_one_before(installation: Installation) -> None:
     result = rollback("dev", reason="it is slow", actor="Nguyễn Văn A")
     assert overlay(installation) == before
     assert (result.tag, result.origin.restores) == ("v1", first)
-    newest = log(installation.gitops)[0]
-    assert {"Triggered by: Nguyễn Văn A", f"Restores: {first}", "Reason: it is slow"} <= set(
-        newest["body"].splitlines()
-    )
+    lines = log(installation.gitops)[0]["body"].splitlines()
+    assert {"Triggered by: Nguyễn Văn A", f"Restores: {first}", "Reason: it is slow"} <= set(lines)
     page = installation.ask("artifacts/latest/filter", {"artifacts": {"key": {"any_": ["update-dev"]}}})[0]["data"]
     assert f"restores `{first[:7]}`: it is slow" in page
 
 
 def test_a_failed_rollout_is_taken_back_once(breaking: ArgoCD, installation: Installation) -> None:
     deploy("v1", GOOD)
-    good, first = overlay(installation), head(installation.gitops)
+    good, first, count = overlay(installation), head(installation.gitops), len(log(installation.gitops))
     with pytest.raises(RolledBack, match=r"is Degraded at .* dev is back at v1, by commit") as caught:
         deploy("v2", BAD)
     assert overlay(installation) == good
@@ -62,7 +60,7 @@ def test_a_failed_rollout_is_taken_back_once(breaking: ArgoCD, installation: Ins
     lines = newest["body"].splitlines()
     assert {f"Restores: {first}", f"Rolls-Back: {failed['sha']}", "Triggered by: automatic rollback"} <= set(lines)
     assert any(line.startswith("Reason: flowise-dev is Degraded") for line in lines)
-    assert len(log(installation.gitops)) == 5, "three at the start, and these"
+    assert len(log(installation.gitops)) == count + 2
 
 
 def test_a_rollback_is_not_rolled_back(breaking: ArgoCD, installation: Installation) -> None:
@@ -179,7 +177,8 @@ def test_a_pull_request_instead_of_a_push(
     assert result.pull_request == pull["html_url"]
     assert pull["title"] == "chore(production): update flowise images to v2"
     assert f"+ {two[:7]} perf(server): answer pings without logging" in pull["body"]
-    assert f"+    digest: {BETTER}" in pull["body"]
+    added = [line for line in pull["body"].splitlines() if line.startswith("+") and BETTER in line]
+    assert len(added) == 2
 
     again = deploy("v2", BETTER, "production", sha=two)
     assert again.commit == result.commit, "it is proposed already"
