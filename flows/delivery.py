@@ -3,7 +3,7 @@
 from prefect.states import Completed
 
 from tasks.approval import ask, needed
-from tasks.core.errors import DeliveryError, RolledBack, RolloutFailed
+from tasks.core.errors import DeliveryError, NotSynced, RolledBack, RolloutFailed
 from tasks.core.models import Approval, ImageUpdate, Origin, UpdateResult
 from tasks.core.report import one_line
 from tasks.core.settings import load
@@ -49,7 +49,8 @@ def roll_out_or_back(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
     try:
         return roll_out(result)
     except RolloutFailed as failure:
-        if update.environment not in load().auto_rollback or (result.origin and result.origin.restores):
+        again = result.origin and result.origin.restores
+        if update.environment not in load().auto_rollback or again or isinstance(failure, NotSynced):
             raise
         raise taken_back(update, failure) from failure
 

@@ -7,7 +7,7 @@ it changes what differs, and nothing else; what no setting speaks of is left alo
 import argparse
 import os
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -21,7 +21,7 @@ from rich.table import Table
 from flows.alerts import automations
 from flows.server_objects import POOL, Row, automation, block, limit, variable, work_pool
 from tasks.core.errors import DeliveryError, InvalidInput, NotFound
-from tasks.core.models import Environment
+from tasks.core.models import ENVIRONMENTS
 from tasks.core.settings import Settings, load
 
 ALERTS = "flowise-alerts"
@@ -65,7 +65,7 @@ def set_up(settings: Settings) -> Iterator[Row]:
         for name in names:
             yield variable(f"{POOL}_{name}", os.environ[name.upper()])
         yield work_pool(client, {name.upper(): f"{{{{ prefect.variables.{POOL}_{name} }}}}" for name in names})
-        for environment in get_args(Environment):
+        for environment in ENVIRONMENTS:
             yield limit(client, f"flowise-{environment}")
         yield from credentials(settings)
         yield from alerts(client, settings)

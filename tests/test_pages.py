@@ -131,7 +131,7 @@ def skeletons() -> list[re.Pattern[str]]:
     return found
 
 
-@pytest.mark.parametrize("page", ["operate.md", "troubleshoot.md"])
+@pytest.mark.parametrize("page", ["operate.md", "runbooks.md", "troubleshoot.md"])
 def test_messages_are_quoted_as_the_code_makes_them(page: str) -> None:
     known = skeletons()
     quoted = [line for block in blocks(PROJECT / "docs" / page, "text") for line in block.splitlines()]

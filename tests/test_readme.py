@@ -56,7 +56,9 @@ def values(schema: Schema) -> str:
         return "`true`, `false`"
     if kind.get("type") in ("integer", "number"):
         return f"{kind['type']}{bounds(kind)}"
-    return "JSON" if "$ref" in kind else "list" if kind.get("type") == "array" else "text"
+    return (
+        "JSON" if "$ref" in kind or kind.get("type") == "object" else "list" if kind.get("type") == "array" else "text"
+    )
 
 
 def bounds(schema: Schema) -> str:
@@ -67,6 +69,8 @@ def bounds(schema: Schema) -> str:
 def default(value: object) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, dict):
+        return f"`{json.dumps(value)}`"
     return f"`{value}`" if isinstance(value, int | float) or (value and isinstance(value, str)) else ""
 
 

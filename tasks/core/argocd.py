@@ -12,7 +12,7 @@ from pydantic import SecretStr, ValidationError
 
 from tasks.core.address import http_url
 from tasks.core.argocd_application import Application
-from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, RolloutFailed, Unavailable
+from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, NotSynced, Unavailable
 from tasks.core.registry import on_loopback
 
 TOKEN = re.compile("[!-~]+")
@@ -99,7 +99,7 @@ class ArgoCD:
             within: seconds the caller has for this.
 
         Raises:
-            RolloutFailed: a sync window is closed, or Argo CD refuses for another reason of its own.
+            NotSynced: a sync window is closed, or Argo CD refuses for another reason of its own.
             Unavailable: another operation is in progress, or the server failed: try again.
             NotFound, AccessDenied: as Argo CD answers.
         """
@@ -159,7 +159,7 @@ def _refusal(status: int, what: str) -> DeliveryError:
     if status == HTTPStatus.UNAUTHORIZED:
         return AccessDenied(f"{what}.", "ARGOCD_AUTH_TOKEN is wrong or expired: make a new one.")
     if "sync window" in what:
-        return RolloutFailed(
+        return NotSynced(
             f"{what}.",
             "The commit is in the repository. Sync when the window is open, or let it allow manual syncs.",
         )
@@ -169,4 +169,4 @@ def _refusal(status: int, what: str) -> DeliveryError:
             "The token's account needs `get` and `sync` on it. Argo CD says the same of a missing application, "
             "unless ARGOCD_PROJECT is set.",
         )
-    return RolloutFailed(f"{what}.", "Look at the application in Argo CD.")
+    return NotSynced(f"{what}.", "Look at the application in Argo CD.")

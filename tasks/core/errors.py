@@ -67,6 +67,10 @@ class RolloutFailed(Terminal):
     """Argo CD did not bring the commit to a healthy end, or its endpoint does not answer; says what was not ready."""
 
 
+class NotSynced(RolloutFailed):
+    """Argo CD does not take the commit now: a sync window is closed, for example; the cluster is as it was."""
+
+
 class RolledBack(RolloutFailed):
     """A rollout failed, and the deployment before it is back; the message has both facts."""
 

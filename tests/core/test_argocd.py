@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from tasks.core.argocd import ArgoCD
 from tasks.core.argocd_application import Application as Answer
-from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, RolloutFailed, Unavailable
+from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, NotSynced, Unavailable
 from tests.sandbox import argocd as sandbox
 from tests.sandbox.argocd import DENIED, FAILED_PRECONDITION, INTERNAL, error
 from tests.sandbox.argocd_controller import Application
@@ -84,7 +84,7 @@ def test_a_failing_refresh_does_not_hide_a_failing_server(running: sandbox.ArgoC
         (HTMLResponse("slow down", 429), Unavailable),
         (JSONResponse({"code": 10, "message": "the object has been modified"}, 409), Unavailable),
         (error(DENIED, "permission denied"), AccessDenied),
-        (error(FAILED_PRECONDITION, "application is deleting"), RolloutFailed),
+        (error(FAILED_PRECONDITION, "application is deleting"), NotSynced),
         (HTMLResponse("<html>Argo?</html>"), InvalidInput),
         (JSONResponse({"hello": "world"}), InvalidInput),
         (HTMLResponse("nothing here", 404), InvalidInput),
@@ -141,7 +141,7 @@ def test_a_closed_sync_window_is_final(running: sandbox.ArgoCD) -> None:
     running.applications[NAME].window_closed = True
     with closing(client(running.url)) as argo:
         refused = refusal(lambda: argo.sync(NAME, prune=False))
-    assert type(refused) is RolloutFailed
+    assert type(refused) is NotSynced
     assert "blocked by sync window" in refused.message
 
 

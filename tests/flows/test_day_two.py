@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flows import promote, rollback, status, update_flowise_deployment
-from tasks.core.errors import InvalidInput, NotProven, RolledBack, RolloutFailed
+from tasks.core.errors import InvalidInput, NotProven, NotSynced, RolledBack, RolloutFailed
 from tests.flows.conftest import Installation
 from tests.sandbox.argocd import ArgoCD
 from tests.sandbox.argocd_controller import DEGRADED
@@ -93,6 +93,15 @@ def test_where_nobody_asked_for_it_the_commit_stays(argo: ArgoCD, installation: 
     with pytest.raises(RolloutFailed):
         deploy("v2", BAD)
     assert BAD in overlay(installation)
+
+
+def test_a_closed_sync_window_is_no_reason_to_go_back(breaking: ArgoCD, installation: Installation) -> None:
+    deploy("v1", GOOD)
+    application = breaking.applications["flowise-dev"]
+    application.auto_sync, application.window_closed = False, True
+    with pytest.raises(NotSynced, match="sync window"):
+        deploy("v2", BETTER)
+    assert BETTER in overlay(installation), "Argo CD takes it when the window opens"
 
 
 def test_a_newer_deployment_in_between_wins(
