@@ -1,7 +1,7 @@
 # make demo   the whole pipeline, end to end, on this machine
 # make ui     the same, and the Prefect UI stays up with both deployments served
 # make test   everything tested
-# make bench  what updates of the GitOps repository and whole deliveries cost, against a plain script and chartpress
+# make bench  what updates of the GitOps repository, whole deliveries and triggers cost, against a script and chartpress
 # make lock, make docs, make screenshots   what is made from something else, made anew
 
 PYTHON ?= python3
@@ -49,6 +49,7 @@ lock:
 bench: $(VENV)/.ready $(VENV)/bench/.ready parts
 	$(BIN)/python -m tests.bench.gitops
 	$(BIN)/python -m tests.bench.builds
+	$(BIN)/python -m tests.bench.events
 
 # What we are measured against has a virtual environment of its own: it is no part of the lock file.
 $(VENV)/bench/.ready: $(VENV)/.ready

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from rich.console import Console
@@ -74,8 +75,14 @@ def _event(server: PrefectServer, turn: int) -> float:
     payload |= dict.fromkeys(("sha", "server_digest", "ui_digest", "actor"), "")
     posted = datetime.now(UTC)
     resource = {"prefect.resource.id": "flowise.image.dev"}
-    event = {"occurred": posted.isoformat(), "event": EVENT, "resource": resource, "payload": payload}
-    httpx.post(f"{server.api_url}/events", json=[event], trust_env=False).raise_for_status()
+    event = {
+        "id": str(uuid4()),
+        "occurred": posted.isoformat(),
+        "event": EVENT,
+        "resource": resource,
+        "payload": payload,
+    }
+    httpx.post(f"{server.api_url}/events", json=[event | {"payload": payload}], trust_env=False).raise_for_status()
     run = _ended(server, f"dev v{turn}")
     assert run["state_type"] == "COMPLETED", run
     return (datetime.fromisoformat(run["start_time"].replace("Z", "+00:00")) - posted).total_seconds()

@@ -1,0 +1,39 @@
+"""The runbooks' commands, as they are written, one after the other, against a server and a worker."""
+
+import re
+import shlex
+
+import pytest
+
+from flows import update_flowise_deployment
+from tests.flows.conftest import PROJECT, Installation
+from tests.sandbox.repositories import log, show
+
+DEV, STAGING = (f"argocd/apps/flowise/overlays/{name}/kustomization.yaml" for name in ("dev", "staging"))
+ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+
+
+def commands(page: str) -> list[list[str]]:
+    """What the page has of Prefect's command line."""
+    text = (PROJECT / page).read_text()
+    return [shlex.split(line, comments=True) for line in re.findall(r"^prefect deployment run .*$", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("page", ["docs/runbooks.md", "docs/vi/runbooks.md"])
+def test_every_command_works_as_written(page: str, served: Installation) -> None:
+    for tag, digest in (("v1", ONE), ("v2", TWO)):
+        update_flowise_deployment("dev", tag, server_digest=digest, ui_digest=digest)
+    count = len(log(served.gitops))
+    state, planned, back, onward = commands(page)
+    for command in (state, planned, back, onward):
+        done = served.run("-m", *command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Completed" in done.stdout
+        if command == planned:
+            assert len(log(served.gitops)) == count
+    assert ONE in show(served.gitops, "main", DEV)
+    assert ONE in show(served.gitops, "main", STAGING)
+    newest, restored = log(served.gitops)[:2]
+    assert newest["subject"] == "chore(staging): update flowise images to v1"
+    assert re.search(r"^Reason: \w+", restored["body"], re.MULTILINE)
+    assert len(log(served.gitops)) == count + 2
