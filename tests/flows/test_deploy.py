@@ -162,7 +162,7 @@ def test_the_second_flow_alone_falls_back_to_the_tag(installation: Installation)
     assert "digest:" not in text
     newest = log(installation.gitops)[0]
     assert newest["subject"] == "chore(dev): update flowise images to v9.9.9"
-    assert newest["body"].strip() == "Triggered by: Nguyễn Văn A\nTag: v9.9.9"
+    assert newest["body"].strip() == "Triggered by: Nguyễn Văn A\nTag: v9.9.9\n\nRun: 42"
     assert str(result.images[0]) == f"{installation.images.host}/flowise-server:v9.9.9"
 
 
