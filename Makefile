@@ -19,7 +19,7 @@ ui: $(VENV)/.ready parts
 	@$(BIN)/python -m tests.sandbox.demo --stay
 
 test: $(VENV)/.ready test-parts lint
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/flows tests
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

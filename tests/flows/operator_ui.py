@@ -20,11 +20,16 @@ class Operator:
         self._pictures = PROJECT / "docs" / "images" if os.environ.get("SCREENSHOTS") else pictures
 
     def opens_the_form(self, deployment: str) -> None:
-        """From the UI's address to the Run form, as the menus lead there."""
-        self.page.goto(self.url)
-        self.page.get_by_role("link", name="Deployments", exact=True).click()
-        self.page.get_by_role("link", name=deployment, exact=True).first.click()
-        self.page.get_by_role("button", name="Run", exact=True).click()
+        """From the UI's address to the Run form, as the menus lead there; anew where the server is busy."""
+        run = self.page.get_by_role("button", name="Run", exact=True)
+        for _ in range(3):
+            self.page.goto(self.url)
+            self.page.get_by_role("link", name="Deployments", exact=True).click()
+            self.page.get_by_role("link", name=deployment, exact=True).first.click()
+            with suppress(TimeoutError):
+                run.wait_for(timeout=20_000)
+                break
+        run.click()
         self.page.get_by_role("menuitem", name="Custom run").click()
         expect(self.page.get_by_role("heading", name="Parameters")).to_be_visible()
 
