@@ -30,7 +30,7 @@ parts:
 	@tests/sandbox/parts.sh
 
 test-parts:
-	@tests/sandbox/parts.sh chromium
+	@tests/sandbox/parts.sh tests
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@tests/sandbox/parts.sh python

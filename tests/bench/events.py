@@ -54,7 +54,8 @@ def _environment(server: PrefectServer, gitops: Path) -> dict[str, str]:
     ours = {"GITOPS_REPO": str(gitops), "ECR_REGISTRY": "registry.example.com", "APPROVAL_REQUIRED": ""}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)  # every start would compile everything again
-    return kept | server.environment() | ours
+    # A worker that starts elsewhere does not read this project's pyproject.toml.
+    return kept | server.environment() | ours | {"PREFECT_WORKER_QUERY_SECONDS": "1"}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ from tasks.update_kustomization import update_kustomization
 from tests.sandbox import in_process
 from tests.sandbox.argocd import ArgoCD, argocd
 from tests.sandbox.argocd_controller import follow
+from tests.sandbox.optional import optional
+from tests.sandbox.postgres import postgres
 from tests.sandbox.prefect_server import PrefectServer, prefect_server
 from tests.sandbox.processes import running
 from tests.sandbox.registry import Registry
@@ -58,8 +61,13 @@ TASKS = (
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """A Prefect server with a home of its own; this process's flows use it."""
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as running:
+    """A Prefect server on PostgreSQL with a home of its own; this process's flows use it."""
+    with (
+        optional(postgres()) as database,
+        prefect_server(
+            tmp_path_factory.mktemp("prefect"), settings={"PREFECT_SERVER_DATABASE_CONNECTION_URL": database}
+        ) as running,
+    ):
         ours = {
             PREFECT_API_URL: running.api_url,
             PREFECT_HOME: running.home,
@@ -108,7 +116,11 @@ class Installation:
         query: dict[str, Any] = {"sort": "EXPECTED_START_TIME_DESC"}
         if flow_run_id:
             query["task_runs"] = {"flow_run_id": {"any_": [flow_run_id]}}
-        return self.ask("task_runs/filter", query)
+        before, found = None, self.ask("task_runs/filter", query)
+        while found != before:  # they arrive as events, some time after the flow has ended
+            time.sleep(0.5)
+            before, found = found, self.ask("task_runs/filter", query)
+        return found
 
     def ask(self, path: str, query: dict[str, Any]) -> Any:
         """A question to the Prefect API."""

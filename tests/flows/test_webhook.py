@@ -42,8 +42,9 @@ class Receiver:
         return httpx.post(f"{self.url}/webhooks/github", content=body, headers=sent, trust_env=False)
 
     def runs(self) -> dict[str, dict[str, Any]]:
-        """The parameters of all flow runs by their ids."""
-        found = httpx.post(f"{self.prefect.api_url}/flow_runs/filter", json={}, trust_env=False).json()
+        """The parameters of the receiver's flow runs by their ids."""
+        query = {"flow_runs": {"deployment_id": {"is_null_": False}}, "sort": "ID_DESC"}
+        found = httpx.post(f"{self.prefect.api_url}/flow_runs/filter", json=query, trust_env=False).json()
         return {run["id"]: run["parameters"] for run in found}
 
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The real parts that come as packages of Debian or Ubuntu. Root gets what is missing installed; anybody else is told.
 #   parts.sh            what the demo needs
-#   parts.sh chromium   and a browser, for the tests
+#   parts.sh tests      and a browser and PostgreSQL, for the tests
 #   parts.sh python     what a virtual environment needs
 set -eu
 
@@ -25,7 +25,10 @@ else
     case $socket in unix://*) engine="test -w ${socket#unix://}" ;; *) engine=true ;; esac
     need "$engine || command -v dockerd" docker.io
     need "$engine || command -v ip" iproute2
-    [ "${1:-}" != chromium ] || need 'command -v chromium || command -v google-chrome' chromium
+    if [ "${1:-}" = tests ]; then
+        need 'command -v chromium || command -v google-chrome' chromium
+        need 'command -v initdb || ls /usr/lib/postgresql/*/bin/initdb' postgresql
+    fi
 fi
 [ -n "$missing" ] || exit 0
 
