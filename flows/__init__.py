@@ -7,7 +7,9 @@ from flows.status import status
 from flows.update_flowise_deployment import update_flowise_deployment
 from flows.watch_source import watch_source
 from tasks.busy_server import retry_soon
+from tasks.heartbeat import end_without_waiting
 
 __all__ = ["deploy_to_k8s", "promote", "rollback", "status", "update_flowise_deployment", "watch_source"]
 
 retry_soon()
+end_without_waiting()

@@ -3,7 +3,6 @@
 from prefect import flow
 from prefect.futures import wait
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.update_flowise_deployment import update_flowise_deployment
 from tasks.approval import ask, asked_before, handed_over, needed
@@ -106,8 +105,8 @@ def image_update(target: Target, server: BuiltImage, ui: BuiltImage, actor: str)
 
 
 def update_inline(update: ImageUpdate, force: bool) -> UpdateResult:
-    """The second flow as a subflow; this run's heartbeat speaks for both, its own would cost a second at the end."""
-    with handed_over(approved(update, force)), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    """The second flow as a subflow."""
+    with handed_over(approved(update, force)):
         return update_flowise_deployment(**update.model_dump(), force=force)
 
 

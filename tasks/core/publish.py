@@ -1,6 +1,7 @@
 """An image of a commit, built and pushed."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal
 
@@ -61,11 +62,13 @@ def build_and_push(
         build = partial(_build, engine, image, target, source, timeout, log, partial(progress, "build"))
         with session(engine, partial(_login, registry)) as opened:
             built = build(Help(_kept(registry, image.name, log), opened, keep=True))
-        with docker_engine.without_cache(engine, image, built, timeout) as released:
-            tag, shown = first or target.sha, partial(progress, "push")
-            digest = _push(engine, released, registry, image.name, tag, log, shown)
+        with ThreadPoolExecutor(1) as beside:  # both have the same layers, which the engine sends once
+            kept = beside.submit(_keep, engine, built, registry, image.name, log)
+            with docker_engine.without_cache(engine, image, built, timeout) as released:
+                tag, shown = first or target.sha, partial(progress, "push")
+                digest = _push(engine, released, registry, image.name, tag, log, shown)
             point_tags(registry, image.name, digest, target.tags, log)
-            _keep(engine, built, registry, image.name, log)
+            kept.result()
     return digest
 
 

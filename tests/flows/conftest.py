@@ -12,13 +12,6 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI, Response
-from prefect.settings import (
-    PREFECT_API_URL,
-    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-    PREFECT_HOME,
-    PREFECT_LOCAL_STORAGE_PATH,
-    temporary_settings,
-)
 
 from flows import deploy_to_k8s, update_flowise_deployment
 from flows.setup import set_up
@@ -38,7 +31,7 @@ from tests.sandbox.argocd import ArgoCD, argocd
 from tests.sandbox.argocd_controller import follow
 from tests.sandbox.optional import optional
 from tests.sandbox.postgres import postgres
-from tests.sandbox.prefect_server import PrefectServer, prefect_server
+from tests.sandbox.prefect_server import PrefectServer, prefect_server, used
 from tests.sandbox.processes import running
 from tests.sandbox.registry import Registry
 
@@ -68,13 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
             tmp_path_factory.mktemp("prefect"), settings={"PREFECT_SERVER_DATABASE_CONNECTION_URL": database}
         ) as running,
     ):
-        ours = {
-            PREFECT_API_URL: running.api_url,
-            PREFECT_HOME: running.home,
-            PREFECT_LOCAL_STORAGE_PATH: running.home / "storage",
-            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # it takes a second at the end of a run
-        }
-        with temporary_settings(ours):
+        with used(running):
             yield running
 
 
@@ -117,9 +104,9 @@ class Installation:
         if flow_run_id:
             query["task_runs"] = {"flow_run_id": {"any_": [flow_run_id]}}
         before, found = None, self.ask("task_runs/filter", query)
-        while found != before:  # they arrive as events, some time after the flow has ended
-            time.sleep(0.5)
-            before, found = found, self.ask("task_runs/filter", query)
+        while (states := [(run["id"], run["state_name"]) for run in found]) != before:
+            time.sleep(0.5)  # they arrive as events, some time after the flow has ended
+            before, found = states, self.ask("task_runs/filter", query)
         return found
 
     def ask(self, path: str, query: dict[str, Any]) -> Any:

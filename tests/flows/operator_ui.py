@@ -72,11 +72,16 @@ class Operator:
                 dialog.get_by_role("button", name="Resume").click(timeout=1000)
             self.page.wait_for_timeout(1000)
 
-    def reads_the_end_of_the_log(self) -> None:
-        """The page draws only the lines that fit, and asks for none once a run has ended: anew, newest first."""
-        self.page.reload()
-        self.page.get_by_role("combobox", name="log sort order").click()
-        self.page.get_by_role("option", name="Newest to oldest").click()
+    def reads_the_log(self, text: str, order: str = "Oldest to newest") -> None:
+        """A line of the run's log; only those that fit are drawn, and once a run has ended, later ones need a reload."""
+        for _ in range(10):
+            with suppress(AssertionError):
+                expect(self.log).to_contain_text(text, timeout=5000)
+                return
+            self.page.reload()
+            self.page.get_by_role("combobox", name="log sort order").click()
+            self.page.get_by_role("option", name=order).click()
+        raise AssertionError(f"The log does not say {text!r}: {self.log.inner_text()}")
 
     def picks(self, item: str) -> None:
         """An item of the run's menu."""

@@ -16,13 +16,12 @@ import httpx
 import pytest
 from prefect import Flow, tags
 from prefect.deployments import run_deployment
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from flows.setup import set_up
 from tasks.core.settings import load
 from tests.flows.conftest import PROJECT
 from tests.sandbox.notifications import Notifications, notifications
-from tests.sandbox.prefect_server import PrefectServer, prefect_server
+from tests.sandbox.prefect_server import PrefectServer, prefect_server, used
 from tests.sandbox.processes import running
 from tests.sandbox.watched import fails, passes
 
@@ -52,7 +51,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     with ExitStack() as parts:
         server = parts.enter_context(prefect_server(tmp_path_factory.mktemp("prefect"), settings=QUICK))
         endpoint = parts.enter_context(notifications("part-of-a-secret"))
-        parts.enter_context(temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_HOME: server.home}))
+        parts.enter_context(used(server))
         patch = parts.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("ALERT_WEBHOOK_URL", endpoint.url)
         assert list(set_up(load().model_copy(update=SHORT)))

@@ -80,10 +80,9 @@ def test_a_deployment_from_the_form_to_the_summary(served: Installation, operato
     operator.submits()
 
     operator.views_the_new_run()
-    expect(operator.log).to_contain_text("submitting flow run")
+    operator.reads_the_log("submitting flow run")
     operator.sees_state("Completed")
-    operator.reads_the_end_of_the_log()
-    expect(operator.log).to_contain_text("Finished in state Completed()")
+    operator.reads_the_log("Finished in state Completed()", "Newest to oldest")
     operator.takes_a_picture("run")
     operator.opens_the_artifact("deploy-staging")
     expect(operator.main).to_contain_text(f"staging: {tag}")
@@ -158,8 +157,7 @@ def test_a_rejection_in_the_dialog_ends_the_run_and_writes_nothing(older: Instal
     operator.resumes(dialog)
 
     operator.sees_state("Failed")
-    operator.reads_the_end_of_the_log()
-    expect(operator.log).to_contain_text("v2.0.0 is rejected for production by Robin: not on a Friday.")
+    operator.reads_the_log("v2.0.0 is rejected for production by Robin: not on a Friday.", "Newest to oldest")
     operator.takes_a_picture("rejected", height=600)  # above the log, whose traceback names folders
     assert "rejected for production by Robin: not on a Friday" in state(older, run)["message"]
     assert head(older.gitops) == before

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.variables import Variable
 from prefect_aws import AwsCredentials
 from prefect_github import GitHubCredentials
@@ -17,7 +17,7 @@ from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.settings import load
 from tasks.limits import one_run_in
 from tests.flows.conftest import PROJECT
-from tests.sandbox.prefect_server import PrefectServer, prefect_server
+from tests.sandbox.prefect_server import PrefectServer, prefect_server, used
 
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "very-secret-aws-key",
@@ -32,7 +32,7 @@ OPEN = {"AWS_ACCESS_KEY_ID": "AKIAOPEN", "SOURCE_REPO": "acme/flowise", "GITOPS_
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     with (
         prefect_server(tmp_path_factory.mktemp("prefect")) as running,
-        temporary_settings({PREFECT_API_URL: running.api_url, PREFECT_HOME: running.home}),
+        used(running),
     ):
         yield running
 

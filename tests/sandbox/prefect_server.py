@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+
 from tests.sandbox.processes import answers, free_port, running
 
 
@@ -59,6 +63,30 @@ def prefect_server(
         timeout=120,
     ):
         yield server
+
+
+@contextmanager
+def used(server: PrefectServer) -> Iterator[None]:
+    """Have the flows and clients of this process use a server, until the block ends.
+
+    Before and after, what sends this process's events and logs is ended: it would go on with the server it began with.
+    """
+    ours = {
+        PREFECT_API_URL: server.api_url,
+        PREFECT_HOME: server.home,
+        PREFECT_LOCAL_STORAGE_PATH: server.home / "storage",
+    }
+    _end_senders()
+    try:
+        with temporary_settings(ours):
+            yield
+    finally:
+        _end_senders()
+
+
+def _end_senders() -> None:
+    for sender in (EventsWorker, APILogWorker):
+        sender.drain_all(timeout=10)
 
 
 def _common(home: Path) -> dict[str, str]:
