@@ -33,11 +33,6 @@ def _names(path: str) -> list[str]:
     return [name for name in path.split("/") if name not in ("", ".")]
 
 
-def _lent(url: str) -> Path | None:
-    bare = Path(url).absolute()
-    return bare / "objects" if (bare / "objects").is_dir() and not (bare / "shallow").exists() else None
-
-
 class Commit(NamedTuple):
     """A commit on the branch; ``at`` is when it was committed."""
 
@@ -66,10 +61,7 @@ class Branch:
         self.where, self.name, self.head = where, name, ""
         self._scratch, self._trees = scratch, dict[str, dict[str, Entry]]()
         git.init(scratch, where)
-        lent = _lent(where.url)
-        self._partial = [] if lent else [f"--depth={DEPTH}", "--filter=tree:0"]
-        if lent:
-            (scratch / "objects" / "info" / "alternates").write_text(f"{lent}\n")
+        self._partial = [] if git.lent(where) else [f"--depth={DEPTH}", "--filter=tree:0"]
         self._objects = Objects(scratch)
 
     def __enter__(self) -> "Branch":

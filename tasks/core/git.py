@@ -10,12 +10,12 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
-from pydantic.dataclasses import dataclass
 
 from tasks.core import process
 from tasks.core.errors import InvalidInput, NotFound
@@ -87,9 +87,21 @@ def run_bytes(where: Remote, *args: str, directory: Path | None = None, stdin: b
     command = ["git", *(["-C", str(directory)] if directory else []), *args]
     secrets = [where.token.get_secret_value(), _basic(where.token)] if where.token else []
     try:
-        return process.run(command, env=environment(where), timeout=where.timeout, stdin=stdin, secrets=secrets)
+        with installed():
+            return process.run(command, env=environment(where), timeout=where.timeout, stdin=stdin, secrets=secrets)
     except CommandFailed as error:
         raise explain(error, where.url) from None
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Say it in words where git cannot be started.
+
+    Raises:
+        InvalidInput: it is not installed.
+    """
+    try:
+        yield
     except FileNotFoundError:
         raise InvalidInput("git is not installed.", "Install it, for example with apt-get install git.") from None
 
@@ -97,6 +109,7 @@ def run_bytes(where: Remote, *args: str, directory: Path | None = None, stdin: b
 def environment(where: Remote) -> dict[str, str]:
     """The environment of a git command that talks to ``where``."""
     settings = {
+        "remote.origin.url": where.url,
         "core.hooksPath": "/dev/null",
         "gc.auto": "0",
         "credential.helper": "",
@@ -194,22 +207,28 @@ def _resolve_short(where: Remote, prefix: str, scratch: Path) -> str | None:
     return matches[0] if matches else None
 
 
-def init(directory: Path, where: Remote) -> None:
-    """Make an empty bare repository whose ``origin`` is ``where``.
+def init(directory: Path, where: Remote | None = None) -> None:
+    """Make an empty bare repository, by hand: these few files are one (gitrepository-layout(5)).
 
-    Its attributes make ``git archive`` hand out every file of a commit as a checkout would.
+    If ``where`` is a repository on this machine, it lends its objects ("objects/info/alternates"). The attributes
+    make ``git archive`` hand out every file of a commit as a checkout would.
     """
-    run(where, "init", "-q", "--bare", "--template=", str(directory))
-    run(where, "config", "remote.origin.url", where.url, directory=directory)
-    (directory / "info").mkdir(exist_ok=True)
+    for part in ("objects/info", "refs", "info"):
+        (directory / part).mkdir(parents=True)
+    (directory / "HEAD").write_text("ref: refs/heads/none\n")
     (directory / "info" / "attributes").write_text("* -export-ignore -export-subst\n")
+    if where and (objects := lent(where)):
+        (directory / "objects" / "info" / "alternates").write_text(f"{objects}\n")
+
+
+def lent(where: Remote) -> Path | None:
+    """The folder of objects that a whole bare repository on this machine lends."""
+    bare = Path(where.url).absolute()
+    return bare / "objects" if (bare / "objects").is_dir() and not (bare / "shallow").exists() else None
 
 
 def fetch_commit(where: Remote, sha: str, directory: Path, *options: str) -> None:
-    """Fetch one commit with all its files and without its history into a new repository.
-
-    A repository on this machine lends its objects, and nothing is fetched (gitrepository-layout(5),
-    "objects/info/alternates").
+    """Fetch one commit with all its files and without its history into a new repository, unless it is lent.
 
     Args:
         where: the repository it is in.
@@ -221,11 +240,8 @@ def fetch_commit(where: Remote, sha: str, directory: Path, *options: str) -> Non
         NotFound: no branch or tag of the repository has this commit.
     """
     init(directory, where)
-    lent = Path(where.url, "objects").absolute()
-    if lent.is_dir():
-        (directory / "objects" / "info" / "alternates").write_text(f"{lent}\n")
-        if has(directory, sha):
-            return
+    if lent(where) and has(directory, sha):
+        return
     try:
         run(where, "fetch", "-q", *options, "--depth=1", "--no-tags", "origin", sha, directory=directory)
     except NotFound:
@@ -243,8 +259,7 @@ def fetch_folders(where: Remote, sha: str, directory: Path) -> None:
     """
     fetch_commit(where, sha, directory, "--filter=blob:none")
     # Forget that it is a part of another one: git would go and fetch each file that is asked for, by itself.
-    run(where, "config", "--remove-section", "remote.origin", directory=directory)
-    run(where, "config", "remote.origin.url", where.url, directory=directory)
+    (directory / "config").unlink(missing_ok=True)
 
 
 def has(directory: Path, *objects: str) -> bool:

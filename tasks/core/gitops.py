@@ -4,9 +4,8 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-
-from pydantic.dataclasses import dataclass
 
 from tasks.core import ledger, order, plan
 from tasks.core.branch import Branch
@@ -40,7 +39,7 @@ class GitOps:
     overlays: str
     work_dir: Path
     source: Remote | None = None
-    images: Images = Images()
+    images: Images = field(default_factory=Images)
     propose: bool = False
 
 

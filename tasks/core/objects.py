@@ -28,11 +28,10 @@ class Objects:
 
     def __init__(self, directory: Path) -> None:
         view = directory.with_name(f"{directory.name}-view")
-        for part in ("objects", "refs"):  # gitrepository-layout(5): these and HEAD make a repository
-            (view / part).mkdir(parents=True)
-        (view / "HEAD").write_text("ref: refs/heads/none\n")
+        git.init(view)
         env = git.environment(git.Remote(str(view))) | {"GIT_OBJECT_DIRECTORY": str(directory / "objects")}
-        self._process = process.start(["git", "-C", str(view), "cat-file", "--batch"], env=env)
+        with git.installed():
+            self._process = process.start(["git", "-C", str(view), "cat-file", "--batch"], env=env)
 
     def close(self) -> None:
         """End the process."""

@@ -105,6 +105,8 @@ def is_ancestor(source: git.Remote, sha: str, newest: str, folder: Path) -> bool
         NotFound, AccessDenied, Unavailable: as the git server answers.
     """
     git.init(folder, source)
+    if git.lent(source) and git.has(folder, sha, newest):
+        return _reaches(source, newest, sha, folder)
     fetch = ("fetch", "-q", "--no-tags", "--filter=tree:0")
     git.run(source, *fetch, f"--depth={NEAR}", "origin", sha, newest, directory=folder)
     if _reaches(source, newest, sha, folder):

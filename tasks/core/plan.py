@@ -2,9 +2,8 @@
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-
-from pydantic.dataclasses import dataclass
 
 from tasks.core import kustomization
 from tasks.core.branch import Branch

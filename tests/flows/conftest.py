@@ -60,9 +60,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
         prefect_server(
             tmp_path_factory.mktemp("prefect"), settings={"PREFECT_SERVER_DATABASE_CONNECTION_URL": database}
         ) as running,
+        used(running),
     ):
-        with used(running):
-            yield running
+        yield running
 
 
 @pytest.fixture(autouse=True)

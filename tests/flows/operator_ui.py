@@ -73,7 +73,7 @@ class Operator:
             self.page.wait_for_timeout(1000)
 
     def reads_the_log(self, text: str, order: str = "Oldest to newest") -> None:
-        """A line of the run's log; only those that fit are drawn, and once a run has ended, later ones need a reload."""
+        """A line of the run's log: only those that fit are drawn, and once a run has ended it takes a reload."""
         for _ in range(10):
             with suppress(AssertionError):
                 expect(self.log).to_contain_text(text, timeout=5000)
