@@ -45,7 +45,7 @@ def turn(work_dir: Path) -> Iterator[None]:
     folder, until = os.open(work_dir, os.O_RDONLY), time.monotonic() + TURN
     try:
         while not _locked(folder) and time.monotonic() < until:
-            time.sleep(0.005)
+            time.sleep(0.01)
         yield
     finally:
         os.close(folder)
