@@ -1,9 +1,11 @@
 """Runs that must not overlap, by Prefect's global concurrency limits."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 
 from prefect.client.orchestration import get_client
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
@@ -36,11 +38,20 @@ def one_build_of(image: str, inputs: str) -> Iterator[None]:
 
 @contextmanager
 def _place_of(limit: str) -> Iterator[None]:
+    place = partial(concurrency, limit, occupy=1, lease_duration=LEASE, strict=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(place())
+        except ConcurrencySlotAcquisitionError:  # it does not exist, as a rule
+            _make(limit)
+            held.enter_context(place())
+        yield
+
+
+def _make(limit: str) -> None:
     with get_client(sync_client=True) as client:
         try:
             client.read_global_concurrency_limit_by_name(limit)
         except ObjectNotFound:
             with suppress(ObjectAlreadyExists):  # another run was faster
                 client.upsert_global_concurrency_limit_by_name(limit, 1)
-    with concurrency(limit, occupy=1, lease_duration=LEASE, strict=True):
-        yield

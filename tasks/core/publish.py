@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Literal
 
@@ -11,7 +12,7 @@ from tasks.core import docker_engine
 from tasks.core.buildkit import Help
 from tasks.core.buildkit_session import session
 from tasks.core.docker_login import docker_login
-from tasks.core.errors import DeliveryError, LoginExpired
+from tasks.core.errors import Conflict, DeliveryError, LoginExpired
 from tasks.core.images import ImageSpec
 from tasks.core.models import Target
 from tasks.core.registry import Credentials, Registry
@@ -57,36 +58,27 @@ def build_and_push(
         AccessDenied, Terminal, Unavailable: as the registry, the git server or the engine answers.
     """
     registry.check(image.name)
-    source.context(image)  # raises where there is none
+    context = source.context(image)  # raises where there is none; nothing is read of it yet
     with docker_engine.engine(timeout) as engine:
-        build = partial(_build, engine, image, target, source, timeout, log, partial(progress, "build"))
         with session(engine, partial(_login, registry)) as opened:
-            built = build(Help(_kept(registry, image.name, log), opened, keep=True))
-        with ThreadPoolExecutor(1) as beside:  # both have the same layers, which the engine sends once
-            kept = beside.submit(_keep, engine, built, registry, image.name, log)
+            built = docker_engine.build(
+                engine,
+                image,
+                context,
+                image.arguments(target.node_version),
+                timeout=timeout,
+                log=log,
+                progress=partial(progress, "build"),
+                helped=Help(_kept(registry, image.name, log), opened, keep=True),
+            )
+        with ThreadPoolExecutor(1) as beside:
+            keep = partial(_keep, engine, built, registry, image.name, log, partial(progress, "push"))
+            sent = beside.submit(copy_context().run, keep)  # what is told of it belongs to the same run
             with docker_engine.without_cache(engine, image, built, timeout) as released:
-                tag, shown = first or target.sha, partial(progress, "push")
-                digest = _push(engine, released, registry, image.name, tag, log, shown)
-            point_tags(registry, image.name, digest, target.tags, log)
-            kept.result()
+                sent.result()
+                digest = _push(engine, released, registry, image.name, first or target.sha, log)
+        point_tags(registry, image.name, digest, target.tags, log)
     return digest
-
-
-def _build(
-    engine: docker.APIClient,
-    image: ImageSpec,
-    target: Target,
-    source: Source,
-    timeout: int,
-    log: Log,
-    progress: docker_engine.Fraction,
-    helped: Help,
-) -> str:
-    arguments = image.arguments(target.node_version)
-    context = source.context(image)
-    return docker_engine.build(
-        engine, image, context, arguments, timeout=timeout, log=log, progress=progress, helped=helped
-    )
 
 
 def _kept(registry: Registry, repository: str, log: Log) -> str:
@@ -99,12 +91,19 @@ def _kept(registry: Registry, repository: str, log: Log) -> str:
     return f"{registry.host}/{repository}@{digest}" if digest else ""
 
 
-def _keep(engine: docker.APIClient, built: str, registry: Registry, repository: str, log: Log) -> None:
-    """Keep the layers for the next machine; where tags are immutable, those of the first build are kept for ever."""
+def _keep(
+    engine: docker.APIClient,
+    built: str,
+    registry: Registry,
+    repository: str,
+    log: Log,
+    progress: docker_engine.Fraction,
+) -> None:
+    """Send the layers, and keep them for the next machine; where tags are immutable, the first build's, for ever."""
     try:
-        _push(engine, built, registry, repository, KEPT, lambda _: None, lambda _: None)
-    except DeliveryError as failure:
-        log(f"These layers are not kept for other machines: {failure.message}")
+        _push(engine, built, registry, repository, KEPT, log, progress)
+    except Conflict as conflict:
+        log(f"These layers are not kept for other machines: {conflict.message}")
 
 
 def _login(registry: Registry, host: str) -> Credentials | None:
@@ -118,7 +117,7 @@ def _push(
     repository: str,
     tag: str,
     log: Log,
-    progress: docker_engine.Fraction,
+    progress: docker_engine.Fraction = lambda _: None,
 ) -> str:
     """Push with a login made now, after the build; and with another one where that expires meanwhile."""
 

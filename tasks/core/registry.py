@@ -7,7 +7,9 @@ an adapter around any of the packages that have them, and only "not found" may e
 import ipaddress
 import re
 import socket
+import ssl
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 import httpx
 
@@ -56,6 +58,7 @@ class Registry:
         self._http = httpx.Client(
             base_url=f"{'http' if here else 'https'}://{host}/v2/",
             timeout=timeout,
+            verify=_tls(),
             trust_env=not here,  # as Docker: through the environment's proxy, but not to this machine itself
             follow_redirects=True,
         )
@@ -168,6 +171,12 @@ class Registry:
         if meaning(words) is Conflict:
             return refusal(Conflict, f"{what}:{path.rpartition('/')[2]}", said)
         return refusal(NotFound if answer.status_code == httpx.codes.NOT_FOUND else Unavailable, what, said)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """What all registries of a process share: to read the certificates again for each takes longer than most calls."""
+    return httpx.create_ssl_context()
 
 
 def _expired(answer: httpx.Response) -> bool:
