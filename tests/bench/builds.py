@@ -8,6 +8,7 @@ again         the same commit once more
 docs only     a new commit that changes nothing the images are built from
 next commit   a new commit on the engine as the one before left it
 stages        a server of five stages on an engine without a layer
+other engine  the next commit on an engine without a layer, where the registry has those of another engine, or not
 """
 
 import argparse
@@ -49,6 +50,7 @@ from tests.sandbox.stage import Stage
 Figures = dict[tuple[str, str], list[float]]
 
 FLOW, BASH, OTHER, FLOOR, NOTHING = "deploy_to_k8s", "script", "chartpress", "BuildKit alone", "empty flow"
+WITHOUT = "nothing in the registry"
 CLASSIC = "{}, classic builder"
 
 
@@ -68,6 +70,7 @@ class Bench:
         self.parts, self.tool = parts, docker_command(folder)
         self.source = monorepo.monorepo(folder / "source.git")
         self.stages = monorepo.stages(folder / "stages.git")
+        self.layers = monorepo.layers(folder / "layers.git")
         self.sides = [self._side(FLOW, OURS), self._side(BASH, ["bash", "-c", SCRIPT])]
         if CHARTPRESS.exists():
             self.sides.append(self._side(OTHER, ["bash", "-c", WITH_CHARTPRESS]))
@@ -105,6 +108,14 @@ class Bench:
                 monorepo.change(self.stages, f"{name} {number}")
                 variant = replace(side, name=name, extra={**side.extra, "DOCKER_BUILDKIT": builder})
                 self._measure("stages", variant)
+
+    def turn_layers(self, number: int) -> None:
+        """Two commits, each on an engine without a layer: the second one finds those that the first one left."""
+        ours = self.sides[0]
+        for name in (WITHOUT, FLOW):
+            prune(ours.environment())
+            monorepo.change(self.layers, f"{name} {number}")
+            self._measure("other engine", replace(ours, name=name, stage=replace(ours.stage, source=self.layers)))
 
     def profile(self, console: Console) -> None:
         """Where a cold run's time goes."""
@@ -170,6 +181,7 @@ def main() -> None:
         for number in range(asked.rounds + 1):
             bench.turn(number)
             bench.turn_stages(number)
+            bench.turn_layers(number)
         console.print(table(bench.figures))
         if not CHARTPRESS.exists():
             console.print("chartpress is not installed: make bench does it.")

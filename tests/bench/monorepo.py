@@ -2,6 +2,7 @@
 
 ``monorepo``: about 2,400 files and 27 MB, two multi-stage Dockerfiles whose steps cost almost nothing.
 ``stages``: few files, a server of five stages that take their time, side by side or for nothing.
+``layers``: the same with a server whose last stage takes its time before anything of the commit is in it.
 """
 
 import random
@@ -24,6 +25,8 @@ PARTS = {
 
 SERVER, UI, DOCS = "packages/server/src/000.ts", "packages/ui/public/version.txt", "docs/000.md"
 """One file that each image contains, and one that no context contains."""
+
+_FEW: Content = {".dockerignore": ".git\ndocs\n", SERVER: "0\n", UI: "0\n", DOCS: "0\n"}
 
 _BASE = """\
 FROM scratch AS base
@@ -92,6 +95,19 @@ COPY --from=build /dist /app
 {_END}""",
 }
 
+_LAYERS = _STAGES | {
+    "packages/server/Dockerfile": f"""\
+{_BASE}
+FROM base AS compile
+COPY packages/server packages/server
+RUN cat packages/server/src/*.ts > /index.js
+
+FROM base
+RUN sleep 5 && echo modules > /modules
+COPY --from=compile /index.js /app/
+{_END}"""
+}
+
 _CHART = "apiVersion: v2\nname: flowise\nversion: 0.0.1-set.by.chartpress\n"
 _VALUES = "".join(f"{part}:\n  image:\n    repository: none\n    tag: none\n" for part in ("server", "ui"))
 
@@ -109,7 +125,12 @@ def monorepo(path: Path) -> Path:
 
 def stages(path: Path) -> Path:
     """A small bare repository whose server has five stages after the base: three in need, two of them side by side."""
-    return _repository(path, _STAGES | {".dockerignore": ".git\ndocs\n", SERVER: "0\n", UI: "0\n", DOCS: "0\n"})
+    return _repository(path, _STAGES | _FEW)
+
+
+def layers(path: Path) -> Path:
+    """A small bare repository whose server has a step of five seconds that no commit changes."""
+    return _repository(path, _LAYERS | _FEW)
 
 
 def change(source: Path, note: str) -> str:
