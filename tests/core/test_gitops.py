@@ -116,6 +116,36 @@ def test_the_same_update_twice_is_one_commit_and_one_push(hub: GitHub, gitops: P
     assert not [each for each in hub.requests[asked:] if "receive-pack" in each.path]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "images:\n- name: flowise-server\n  newTag: v0\n- name: flowise-ui\n  newTag: v0",
+        "images:\r\n- name: flowise-server\r\n  newTag: v0\r\nkind: Kustomization",
+        "namespace: 'a\u2028b\u0085c'\nimages: []",
+        "images: []\n# \x85\n\n\n",
+    ],
+)
+def test_the_diff_is_one_that_git_applies(text: str, gitops: Path, work: Path, tmp_path: Path) -> None:
+    repositories.commit(gitops, "main", {DEV: text}, "another style")
+    result = write(gitops, work)
+    (tmp_path / DEV).parent.mkdir(parents=True)
+    (tmp_path / DEV).write_bytes(text.encode())
+    done = subprocess.run(["git", "apply"], cwd=tmp_path, input=result.diff.encode(), check=False)
+    assert done.returncode == 0
+    assert (tmp_path / DEV).read_bytes().decode() == repositories.show(gitops, "main", DEV) != text
+
+
+def test_a_proposal_is_looked_for_again_after_a_lost_race(gitops: Path, work: Path) -> None:
+    repository = writer.GitOps(git.Remote(str(gitops)), "main", OVERLAYS, work, propose=True)
+    for tag in ("v1", "v2"):
+        if tag == "v2":
+            (gitops / "refs/heads/flowise/dev.lock").touch()
+            threading.Timer(0.5, (gitops / "refs/heads/flowise/dev.lock").unlink).start()
+        result = writer.write(repository, ImageUpdate(environment="dev", tag=tag), REGISTRY, quiet)
+        assert (result.proposed, result.commit) == (True, repositories.head(gitops, "flowise/dev"))
+    assert len(commits(gitops)) == 3
+
+
 @pytest.mark.parametrize("overlays", [f"/{OVERLAYS}/", f"./{OVERLAYS}//"])
 def test_the_overlays_folder_may_be_written_loosely(overlays: str, gitops: Path, work: Path) -> None:
     where = writer.GitOps(git.Remote(str(gitops)), "main", overlays, work)
