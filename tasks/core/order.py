@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tasks.core import git
@@ -11,6 +12,9 @@ from tasks.core.models import ImageUpdate, Origin
 
 NEAR = 200
 """Source commits to look at before the whole history is fetched; commits alone, without their files."""
+
+SOURCE_SECONDS = 60.0
+"""Seconds that one question to the source repository may take, before the GitOps history decides."""
 
 FORCE = "Nothing was written; deploy with force to do it anyway."
 
@@ -100,8 +104,9 @@ def _same(one: str, other: str) -> bool:
 
 def _is_older(sha: str, newest: Deployment, source: git.Remote, folder: Path) -> bool | None:
     """What the source repository says; ``None`` where it does not: an update must not depend on its being there."""
+    asked = replace(source, timeout=min(source.timeout, SOURCE_SECONDS))
     try:
-        return is_ancestor(source, sha, newest.sha, Path(tempfile.mkdtemp(dir=folder), "source.git"))
+        return is_ancestor(asked, sha, newest.sha, Path(tempfile.mkdtemp(dir=folder), "source.git"))
     except DeliveryError:
         return None
 

@@ -1,10 +1,13 @@
 """What may replace a deployment, judged on real histories of the source and of the GitOps repository."""
 
+import socket
+import time
 from pathlib import Path
 
 import pytest
 
-from tasks.core import git
+from tasks.core import git, ledger
+from tasks.core.branch import Branch
 from tasks.core.gitops import GitOps, write
 from tasks.core.models import ImageUpdate, UpdateResult
 from tasks.core.rollback import earlier
@@ -109,6 +112,35 @@ def test_a_commit_that_the_source_does_not_know_is_judged_by_history(with_source
     for sha in (ONE, ONE[:7]):
         assert "would be a step back" in put(with_source, sha).skipped
     assert put(with_source, TWO[:7]).changed
+
+
+def test_commits_of_the_old_workflow_count(with_source: GitOps, source: Path, gitops: Path) -> None:
+    main, older = sha_of(source, "main"), sha_of(source, "v1.0.0")
+    text = repositories.show(gitops, "main", DEV).replace("latest", main[:7])
+    message = f"chore(dev): update flowise images to {main[:7]}\n\nTriggered by: Ren\ufffd\nSource SHA: {main}\n"
+    stream = b"commit refs/heads/main\ncommitter A <a@example.com> 1800000000 +0000\ndata %d\n%b\n"
+    said = message.replace("\ufffd", "\udce9").encode(errors="surrogateescape")  # written in Latin-1
+    stream = stream % (len(said), said) + f"from refs/heads/main^0\nM 100644 inline {DEV}\ndata <<END\n".encode()
+    repositories.git(gitops, "fast-import", "--quiet", stdin=stream + text.encode() + b"END\n")
+    assert f"dev has the newer source commit {main[:7]}" in put(with_source, older).skipped
+    with Branch(with_source.where, "main", with_source.work_dir / "read.git") as branch:
+        branch.fetch()
+        assert ledger.of(branch, "dev")[0].actor == "Ren\ufffd", "what is no UTF-8 does no harm"
+
+
+def test_a_source_that_never_answers_is_not_waited_for(
+    with_source: GitOps, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.core.order.SOURCE_SECONDS", 1.0)
+    assert put(with_source, ONE).changed
+    assert put(with_source, TWO).changed
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/source.git"
+        deaf = GitOps(with_source.where, "main", with_source.overlays, with_source.work_dir, git.Remote(url))
+        started = time.monotonic()
+        assert "would be a step back" in put(deaf, ONE).skipped
+        assert put(deaf, THREE).changed
+        assert time.monotonic() - started < 20
 
 
 def test_a_dry_run_says_what_would_be_skipped(with_source: GitOps, source: Path, gitops: Path) -> None:
