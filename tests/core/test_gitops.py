@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tasks.core import git
+from tasks.core import git, ledger
 from tasks.core import gitops as writer
-from tasks.core.branch import Branch
+from tasks.core.branch import Branch, Commit
 from tasks.core.errors import AccessDenied, InvalidInput, LostRace, NotFound, PushRefused
 from tasks.core.models import ImageRef, ImageUpdate, UpdateResult
 from tests.sandbox import repositories
@@ -431,3 +431,21 @@ def test_a_deployment_far_back_in_history_still_counts(
     head = repositories.head(gitops)
     assert newer[:7] in write(remote(hub), work, sha=older, tag=older[:7]).skipped
     assert repositories.head(gitops) == head
+
+
+@pytest.mark.parametrize(("sha", "searched"), [("", {2}), ("1" * 40, {2, 3, ledger.WHOLE})])
+def test_the_whole_history_is_searched_only_for_what_has_an_order(
+    sha: str, searched: set[int], gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repositories.commit(gitops, "main", {"README.md": ""}, "the fourth, and nothing was ever deployed")
+    monkeypatch.setattr("tasks.core.ledger.DEPTH", 2)
+    monkeypatch.setattr("tasks.core.ledger.FAR", 3)
+    log, asked = Branch.log, set()
+
+    def noted(self: Branch, depth: int) -> list[Commit]:
+        asked.add(depth)
+        return log(self, depth)
+
+    monkeypatch.setattr(Branch, "log", noted)
+    assert write(gitops, work, sha=sha).changed
+    assert asked == searched
