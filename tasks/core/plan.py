@@ -39,9 +39,12 @@ class Edit:
 
     def changes(self, images: Sequence[ImageRef]) -> tuple[ImageChange, ...]:
         """Which of these images become different."""
-        old = {image.name: image for image in self.images}
-        changes = (ImageChange(old=old.get(image.name), new=image) for image in images)
-        return tuple(change for change in changes if change.old != change.new)
+        return tuple(change for image in images if (change := self._change(image)))
+
+    def _change(self, new: ImageRef) -> ImageChange | None:
+        named = [image for image in self.images if image.name == new.name]
+        old = next((image for image in named if image != new), None)  # of several entries, one that is different
+        return ImageChange(old=old, new=new) if old or not named else None
 
 
 def edit(branch: Branch, overlay: str, images: Sequence[ImageRef]) -> Edit:

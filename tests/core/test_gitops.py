@@ -135,6 +135,15 @@ def test_the_diff_is_one_that_git_applies(text: str, gitops: Path, work: Path, t
     assert (tmp_path / DEV).read_bytes().decode() == repositories.show(gitops, "main", DEV) != text
 
 
+def test_of_several_entries_the_change_is_that_of_the_different_one(gitops: Path, work: Path) -> None:
+    entry = f"- name: flowise-ui\n  newName: {REGISTRY}/flowise-ui\n  newTag: "
+    text = f"images:\n{entry}v0\n{entry}v1\n"
+    repositories.commit(gitops, "main", {DEV: text}, "twice")
+    server, ui = write(gitops, work).changes
+    assert (server.old, ui.old) == (None, ImageRef("flowise-ui", f"{REGISTRY}/flowise-ui", "v0"))
+    assert write(gitops, work).changes == ()
+
+
 def test_a_proposal_is_looked_for_again_after_a_lost_race(gitops: Path, work: Path) -> None:
     repository = writer.GitOps(git.Remote(str(gitops)), "main", OVERLAYS, work, propose=True)
     for tag in ("v1", "v2"):
