@@ -105,6 +105,23 @@ def test_an_abbreviated_commit_has_its_place_in_the_source(
     assert put(with_source, branched[:asked]).changed
 
 
+def test_the_source_is_asked_again_after_a_lost_race(
+    with_source: GitOps, source: Path, gitops: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert put(with_source, sha_of(source, "v1.0.0")).changed
+    push, pushes = Branch.push, []
+
+    def late(self: Branch, commit: str) -> None:
+        pushes.append(commit)
+        if len(pushes) == 1:
+            others(gitops, 1)
+        push(self, commit)
+
+    monkeypatch.setattr(Branch, "push", late)
+    assert put(with_source, sha_of(source, "main")).changed
+    assert len(pushes) == 2
+
+
 def test_a_commit_that_the_source_does_not_know_is_judged_by_history(with_source: GitOps, source: Path) -> None:
     main = sha_of(source, "main")
     assert put(with_source, ONE).changed
