@@ -129,7 +129,9 @@ class Branch:
         """The newest commits, newest first; commits alone are fetched for it."""
         if depth > DEPTH and self._partial:
             self._fetch(f"refs/heads/{self.name}", f"--depth={depth}", "--filter=tree:0")
-        text = self._git("log", f"--max-count={depth}", "--format=%H %cI%n%B%x00", self.head)
+        log = ("log", f"--max-count={depth}", "--format=%H %cI%n%B%x00", self.head)
+        # Messages that are not UTF-8 are read as far as they can be: they end up in pages and tables.
+        text = git.run_bytes(self.where, *log, directory=self._scratch).decode(errors="replace")
         return [_commit(entry.lstrip("\n")) for entry in text.split("\0")[:-1]]
 
     def push(self, commit: str) -> None:

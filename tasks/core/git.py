@@ -198,9 +198,27 @@ def check_ref(ref: str) -> None:
 
 
 def _resolve_short(where: Remote, prefix: str, scratch: Path) -> str | None:
-    init(scratch, where)
-    run(where, "fetch", "-q", "--filter=tree:0", "--tags", "origin", "+refs/heads/*:refs/heads/*", directory=scratch)
-    commits = run(where, "rev-list", "--all", directory=scratch).split()
+    fetch_history(where, scratch)
+    return full_sha(where, prefix, scratch)
+
+
+def fetch_history(where: Remote, directory: Path) -> None:
+    """Fetch the commits of all branches and tags, without their files, into a new repository.
+
+    Raises:
+        NotFound, AccessDenied, Unavailable: as the git server answers.
+    """
+    init(directory, where)
+    run(where, "fetch", "-q", "--filter=tree:0", "--tags", "origin", "+refs/heads/*:refs/heads/*", directory=directory)
+
+
+def full_sha(where: Remote, prefix: str, directory: Path) -> str | None:
+    """The full sha of a commit in a history that was fetched; ``None`` where there is none that begins so.
+
+    Raises:
+        InvalidInput: several commits do.
+    """
+    commits = run(where, "rev-list", "--all", directory=directory).split()
     matches = [sha for sha in commits if sha.startswith(prefix)]
     if len(matches) > 1:
         raise InvalidInput(f"{prefix} is the beginning of {len(matches)} commits.", "Give more of the sha.")

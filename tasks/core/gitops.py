@@ -1,10 +1,12 @@
 """An image update, written into the GitOps repository: one commit, on the newest head, or none at all."""
 
 import random
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tasks.core import ledger, order, plan
@@ -140,7 +142,7 @@ def write(
         registry: the registry the images are in, ``host[:port]``.
         log: is called with each line of progress.
         force: also replace a newer source commit, and write again what was rolled back.
-        dry_run: only tell what would be written.
+        dry_run: only tell what would be written, or why nothing would.
         approval: who approved which changes; ``None`` where nobody has to.
         origin: where the images come from, if nothing was built for the update; its entries are written as they are.
 
@@ -159,12 +161,10 @@ def write(
                     log(f"{branch.where.url} {branch.name} is at {branch.fetch()[:7]}")
                     edit = plan.edit(branch, plan.overlay_of(repository.overlays, update.environment), images)
                     planned = _planned(branch, update, edit, images, origin)
-                    if dry_run or not edit.diff:
+                    if edit.diff:
+                        planned = _weighed(repository, branch, update, planned, edit, folder, force=force)
+                    if dry_run or not planned.diff:
                         return planned
-                    deployed = ledger.of(branch, update.environment)
-                    if why := order.objection(update, origin, deployed, repository.source, folder, force=force):
-                        return _skipped(planned, edit, why)
-                    planned = _replacing(planned, deployed)
                     if approval and not approval.covers(planned.changes):
                         return planned.model_copy(update={"pending": True})
                     commit = _put(branch, repository, update, edit, ledger.message(update, approval, origin), folder)
@@ -194,11 +194,24 @@ def _planned(
     )
 
 
-def _skipped(planned: UpdateResult, edit: plan.Edit, why: str) -> UpdateResult:
-    return planned.model_copy(update={"skipped": why, "images": edit.images, "changes": (), "diff": ""})
-
-
-def _replacing(planned: UpdateResult, deployed: Sequence[Deployment]) -> UpdateResult:
+def _weighed(
+    repository: GitOps,
+    branch: Branch,
+    update: ImageUpdate,
+    planned: UpdateResult,
+    edit: plan.Edit,
+    folder: Path,
+    *,
+    force: bool,
+) -> UpdateResult:
+    """The planned result with what it replaces; or one that is skipped, and says why."""
+    # The whole history is searched only for what can be in this update's way.
+    find = ledger.of if update.sha or planned.origin else ledger.near
+    deployed = find(branch, update.environment)
+    further = partial(ledger.of, branch, update.environment, at_least=2)
+    why = order.objection(update, planned.origin, deployed, further, repository.source, folder, force=force)
+    if why:
+        return planned.model_copy(update={"skipped": why, "images": edit.images, "changes": (), "diff": ""})
     return planned.model_copy(update={"replaces": next((each.sha for each in deployed if each.sha), "")})
 
 
@@ -230,7 +243,8 @@ def _put(branch: Branch, repository: GitOps, update: ImageUpdate, edit: plan.Edi
 
 def _known(repository: GitOps, environment: Environment, edit: plan.Edit, folder: Path) -> str:
     """The commit that proposes this edit already, if there is one."""
-    with _branch(repository, proposal(environment), folder) as branch, suppress(NotFound):
+    apart = Path(tempfile.mkdtemp(dir=folder))  # it is looked at again after a lost race
+    with _branch(repository, proposal(environment), apart) as branch, suppress(NotFound):
         branch.fetch()
         if branch.read(edit.path) == edit.after.encode():
             return branch.head

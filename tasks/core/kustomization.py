@@ -51,7 +51,7 @@ def set_images(text: str, images: Sequence[ImageRef], *, where: str = "kustomiza
     """
     _check(images)
     overlay = Overlay.of(parse(text, where))
-    for each in images:
+    for each in _last_first(overlay, images):
         overlay = _set_image(overlay, each)
     for each in images:
         if entry := overlay.override(each):
@@ -67,6 +67,12 @@ def read_images(text: str, *, where: str = "kustomization.yaml") -> list[ImageRe
         InvalidInput: the text is no kustomization.
     """
     return [image(entry) for entry in Overlay.of(parse(text, where)).entries]
+
+
+def _last_first(overlay: Overlay, images: Sequence[ImageRef]) -> list[ImageRef]:
+    """From the end of the list to its beginning: an alias goes before its anchor; then what is missing."""
+    places = {image(entry).name: place for place, entry in enumerate(overlay.entries)}
+    return sorted(images, key=lambda ref: -places.get(ref.name, -1))
 
 
 def _check(images: Sequence[ImageRef]) -> None:

@@ -5,6 +5,7 @@ A message begins as those of the user's workflow do; commits that workflow made 
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import TypeVar
 
 from pydantic import AwareDatetime
@@ -118,9 +119,22 @@ def search(branch: Branch, pick: Callable[[list[Deployment]], T], environment: E
 
 
 def of(branch: Branch, environment: Environment, at_least: int = 1) -> list[Deployment]:
-    """The newest deployments to an environment, newest first: so many, unless the whole history has fewer."""
-    enough = search(branch, lambda found: found if len(found) >= at_least else [], environment)
+    """The newest deployments to an environment, newest first, and among them those that the newest took back.
+
+    So many at least, unless the whole history has fewer.
+    """
+    enough = search(branch, lambda found: found if _reach(found, at_least) else [], environment)
     return enough or deployments(branch.log(WHOLE), environment)
+
+
+def near(branch: Branch, environment: Environment) -> list[Deployment]:
+    """An environment's deployments among the branch's newest commits, newest first, which cost next to nothing."""
+    return deployments(branch.log(DEPTH), environment)
+
+
+def _reach(found: Sequence[Deployment], at_least: int) -> bool:
+    taken_back = {each.rolls_back for each in takewhile(lambda each: each.rolls_back, found)}
+    return len(found) >= at_least and taken_back <= {each.commit for each in found}
 
 
 def fate(deployment: Deployment, later: Sequence[Deployment]) -> str:

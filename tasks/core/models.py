@@ -1,6 +1,6 @@
 """The values that travel between tasks, flows, repositories and people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -40,11 +40,20 @@ LINE_PATTERN = r"^[^\x00-\x1f\x7f\x85\u2028\u2029]*$"
 LINE = 200
 """Characters of a line that a person may send: a name, a note."""
 
+TOLD = 10
+"""What is wrong with a message that is told at once: more than it has fields."""
+
 
 def _one_printable_line(value: str) -> str:
     if not value.isprintable():
         raise ValueError("must be one line of printable text")
     return value
+
+
+def _place(keys: Iterable[object]) -> str:
+    """Where something is wrong; keys come from outside, too, and may be anything."""
+    text = ".".join(map(str, keys))[:80]
+    return text if text.isprintable() else ascii(text)
 
 
 def _empty_is_none(value: object) -> object:
@@ -114,7 +123,7 @@ class ImageUpdate(Value):
             return cls.model_validate(fields)
         except ValidationError as error:
             # Without the values: they may be secrets, or huge.
-            said = "; ".join(f"{'.'.join(map(str, each['loc'])):.80}: {each['msg']}" for each in error.errors())
+            said = "; ".join(f"{_place(each['loc'])}: {each['msg']}" for each in error.errors()[:TOLD])
             raise InvalidInput(
                 f"The image update is not valid: {said}.",
                 "Nothing was changed. Send the seven keys of the flowise-image-updated payload.",

@@ -1,16 +1,20 @@
 """What may replace a deployment: no older source commit, none that was rolled back, and no rollback of another one."""
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tasks.core import git
-from tasks.core.errors import DeliveryError
+from tasks.core.errors import DeliveryError, NotFound
 from tasks.core.ledger import Deployment
 from tasks.core.models import ImageUpdate, Origin
 
 NEAR = 200
 """Source commits to look at before the whole history is fetched; commits alone, without their files."""
 
+SOURCE_SECONDS = 60.0
+"""Seconds that one question to the source repository may take, before the GitOps history decides."""
 
 FORCE = "Nothing was written; deploy with force to do it anyway."
 
@@ -19,6 +23,7 @@ def objection(
     update: ImageUpdate,
     origin: Origin | None,
     deployed: Sequence[Deployment],
+    further: Callable[[], Sequence[Deployment]],
     source: git.Remote | None,
     folder: Path,
     *,
@@ -29,7 +34,8 @@ def objection(
     Args:
         update: what is to be deployed.
         origin: where it comes from, if nothing was built for it.
-        deployed: the environment's deployments, newest first.
+        deployed: the environment's deployments, newest first, and those that the newest took back.
+        further: tells of those before the newest, too, where it matters what was deployed earlier.
         source: the source repository, if it is known here.
         folder: for a copy of its commits.
         force: whether only that counts which nobody can want.
@@ -38,7 +44,9 @@ def objection(
         return _overtaken(origin, deployed)
     if force or not update.sha:
         return ""
-    return _step_back(update, update.sha, deployed, source, folder) or _rolled_back(update, update.sha, deployed)
+    return _rolled_back(update, update.sha, deployed) or _step_back(
+        update, update.sha, deployed, further, source, folder
+    )
 
 
 def _overtaken(origin: Origin, deployed: Sequence[Deployment]) -> str:
@@ -52,50 +60,55 @@ def _overtaken(origin: Origin, deployed: Sequence[Deployment]) -> str:
     )
 
 
-def _step_back(
-    update: ImageUpdate, sha: str, deployed: Sequence[Deployment], source: git.Remote | None, folder: Path
-) -> str:
-    known = [each.sha for each in deployed if each.sha]
-    if not known or not is_older(sha, known, source, folder / f"source-{deployed[0].commit}.git"):
-        return ""
-    newer = f"{update.environment} has the newer source commit {known[0][:7]}"
-    return f"{newer}: {update.tag} would be a step back. {FORCE}"
-
-
 def _rolled_back(update: ImageUpdate, sha: str, deployed: Sequence[Deployment]) -> str:
-    """The very commit that was rolled back last: a repeated event, or a watcher, must not bring it back."""
-    back = next((each for each in deployed if each.commit == deployed[0].rolls_back), None)
-    if not back or not back.sha or not _same(sha, back.sha):
+    """What was rolled back when it was there last: a repeated event, or a watcher, must not bring it back."""
+    last = _of_commit(sha, deployed)
+    back = next((each for each in deployed if last and each.rolls_back == last.commit), None)
+    if not back:
         return ""
-    why = f": {deployed[0].reason.rstrip('.')}" if deployed[0].reason else ""
-    return f"{update.tag} was rolled back in {update.environment} by commit {deployed[0].commit[:7]}{why}. {FORCE}"
+    why = f": {back.reason.rstrip('.')}" if back.reason else ""
+    return f"{update.tag} was rolled back in {update.environment} by commit {back.commit[:7]}{why}. {FORCE}"
 
 
-def is_older(sha: str, deployed: Sequence[str], source: git.Remote | None, folder: Path) -> bool:
-    """Whether a source commit comes before the one that was deployed last.
+def _step_back(
+    update: ImageUpdate,
+    sha: str,
+    deployed: Sequence[Deployment],
+    further: Callable[[], Sequence[Deployment]],
+    source: git.Remote | None,
+    folder: Path,
+) -> str:
+    """What is older than what is there.
 
     The source repository's history decides where it can be asked; else a commit is older when it was deployed
     before and something else has been deployed since.
-
-    Args:
-        sha: the commit to deploy.
-        deployed: what was deployed, newest first; not empty.
-        source: the source repository, if it is known here.
-        folder: where its commits may be fetched to; must not exist yet.
     """
-    newest, *earlier = deployed
-    if _same(sha, newest):
-        return False
-    if source and git.FULL_SHA.fullmatch(sha) and git.FULL_SHA.fullmatch(newest):
-        try:
-            return is_ancestor(source, sha, newest, folder)
-        except DeliveryError:
-            pass  # an update must not depend on the source repository being there
-    return any(_same(sha, other) for other in earlier)
+    newest = next((each for each in deployed if each.sha), None)
+    if not newest or _same(sha, newest.sha):
+        return ""
+    older = _is_older(sha, newest, source, folder) if source else None
+    if older is None:
+        older = _of_commit(sha, further()) is not None
+    newer = f"{update.environment} has the newer source commit {newest.sha[:7]}"
+    return f"{newer}: {update.tag} would be a step back. {FORCE}" if older else ""
+
+
+def _of_commit(sha: str, deployed: Sequence[Deployment]) -> Deployment | None:
+    """The newest deployment of a source commit."""
+    return next((each for each in deployed if each.sha and _same(sha, each.sha)), None)
 
 
 def _same(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
+
+
+def _is_older(sha: str, newest: Deployment, source: git.Remote, folder: Path) -> bool | None:
+    """What the source repository says; ``None`` where it does not: an update must not depend on its being there."""
+    asked = replace(source, timeout=min(source.timeout, SOURCE_SECONDS))
+    try:
+        return is_ancestor(asked, sha, newest.sha, Path(tempfile.mkdtemp(dir=folder), "source.git"))
+    except DeliveryError:
+        return None
 
 
 def is_ancestor(source: git.Remote, sha: str, newest: str, folder: Path) -> bool:
@@ -103,7 +116,11 @@ def is_ancestor(source: git.Remote, sha: str, newest: str, folder: Path) -> bool
 
     Raises:
         NotFound, AccessDenied, Unavailable: as the git server answers.
+        InvalidInput: an abbreviated commit could be several.
     """
+    if not (git.FULL_SHA.fullmatch(sha) and git.FULL_SHA.fullmatch(newest)):
+        git.fetch_history(source, folder)
+        return _reaches(source, _full(source, newest, folder), _full(source, sha, folder), folder)
     git.init(folder, source)
     if git.lent(source) and git.has(folder, sha, newest):
         return _reaches(source, newest, sha, folder)
@@ -116,6 +133,13 @@ def is_ancestor(source: git.Remote, sha: str, newest: str, folder: Path) -> bool
     if (folder / "shallow").exists():
         git.run(source, *fetch, "--unshallow", "origin", sha, newest, directory=folder)
     return _reaches(source, newest, sha, folder)
+
+
+def _full(source: git.Remote, sha: str, folder: Path) -> str:
+    found = git.full_sha(source, sha, folder)
+    if not found:
+        raise NotFound(f"{source.url} has no commit {sha}.")
+    return found
 
 
 def _reaches(source: git.Remote, newer: str, older: str, folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """The edit that an update makes in an environment's overlay, on a branch's head, before anything is written."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -13,6 +14,9 @@ from tasks.core.models import Environment, ImageChange, ImageRef
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 """What kustomize looks for in a folder (kustomize's api/konfig, RecognizedKustomizationFileNames)."""
 
+NO_NEWLINE = r"\ No newline at end of file"
+"""What a diff says below a last line that is not finished (git-diff(1))."""
+
 
 @dataclass(frozen=True)
 class Edit:
@@ -24,9 +28,9 @@ class Edit:
 
     @property
     def diff(self) -> str:
-        """A unified diff; empty where nothing changes."""
-        old, new = self.before.splitlines(keepends=True), self.after.splitlines(keepends=True)
-        return "".join(difflib.unified_diff(old, new, f"a/{self.path}", f"b/{self.path}"))
+        """A unified diff, as git-apply(1) takes it; empty where nothing changes."""
+        lines = difflib.unified_diff(_lines(self.before), _lines(self.after), f"a/{self.path}", f"b/{self.path}")
+        return "".join(line if line.endswith("\n") else f"{line}\n{NO_NEWLINE}\n" for line in lines)
 
     @property
     def images(self) -> tuple[ImageRef, ...]:
@@ -35,9 +39,12 @@ class Edit:
 
     def changes(self, images: Sequence[ImageRef]) -> tuple[ImageChange, ...]:
         """Which of these images become different."""
-        old = {image.name: image for image in self.images}
-        changes = (ImageChange(old=old.get(image.name), new=image) for image in images)
-        return tuple(change for change in changes if change.old != change.new)
+        return tuple(change for image in images if (change := self._change(image)))
+
+    def _change(self, new: ImageRef) -> ImageChange | None:
+        named = [image for image in self.images if image.name == new.name]
+        old = next((image for image in named if image != new), None)  # of several entries, one that is different
+        return ImageChange(old=old, new=new) if old or not named else None
 
 
 def edit(branch: Branch, overlay: str, images: Sequence[ImageRef]) -> Edit:
@@ -88,6 +95,10 @@ def kustomization_in(branch: Branch, overlay: str, commit: str | None = None) ->
         f"{f' at {commit[:7]}' if commit else ''}.",
         f"Overlays there: {known or 'none'}. Add the overlay, or set OVERLAYS_PATH.",
     )
+
+
+def _lines(text: str) -> list[str]:
+    return re.findall(r"[^\n]*\n|[^\n]+", text)  # splitlines() breaks lines where git does not
 
 
 def _text(content: bytes, path: str) -> str:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 KEPT = ("PATH", "TMPDIR", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
@@ -58,10 +58,13 @@ def run(
         CommandFailed: the exit status is not zero, or the time ran out.
     """
     with _group(command, env, stderr=subprocess.PIPE) as child:
-        try:
+        ended = False
+        # Raised below, beyond this exception's reach: it holds what was said so far, secrets and all.
+        with suppress(subprocess.TimeoutExpired):
             out, err = child.communicate(stdin, timeout=timeout)
-        except subprocess.TimeoutExpired:
-            raise CommandFailed(command, None, f"no end after {timeout:g} seconds") from None
+            ended = True
+    if not ended:
+        raise CommandFailed(command, None, f"no end after {timeout:g} seconds")
     if child.returncode:
         raise CommandFailed(command, child.returncode, redact(err.decode(errors="replace"), secrets))
     return bytes(out)

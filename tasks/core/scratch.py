@@ -13,6 +13,9 @@ TURN = 30.0
 """Seconds to wait for the writers before this one, which are done in less than one each where all is well."""
 
 PREFIX = "flowise-"
+NAMES = f"{PREFIX}{'?' * 8}"
+"""What ``tempfile`` makes of the prefix."""
+
 HELD = ".held"
 GRACE = 60.0
 """Seconds in which a folder without an owner counts as one that is just being made."""
@@ -22,17 +25,19 @@ GRACE = 60.0
 def scratch(work_dir: Path) -> Iterator[Path]:
     """A new folder in ``work_dir``, gone on leaving. What killed runs left there is taken away on entering.
 
-    The owner holds a lock on a file in it, which the kernel lets go when the owner is gone, however it went and
+    The owner holds a lock on a file beside it, which the kernel lets go when the owner is gone, however it went and
     in whichever container it ran; ``tempfile`` alone cannot tell.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     _sweep(work_dir)
-    with (
-        tempfile.TemporaryDirectory(prefix=PREFIX, dir=work_dir, ignore_cleanup_errors=True) as folder,
-        Path(folder, HELD).open("w") as held,
-    ):
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield Path(folder)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=work_dir))
+    try:
+        with Path(folder, HELD).open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            _content(folder).mkdir()
+            yield _content(folder)
+    finally:
+        _remove(folder)
 
 
 @contextmanager
@@ -40,35 +45,53 @@ def turn(work_dir: Path) -> Iterator[None]:
     """One after the other, for what is lost when done at the same time, such as pushes to one branch.
 
     A courtesy between the processes of one machine, which nothing depends on: after :data:`TURN` seconds one goes on
-    unasked. The folder itself is what is locked: the kernel lets go of it with the process, and nothing is left.
+    unasked, and at once on a file system that knows no such locks. The folder itself is what is locked: the kernel
+    lets go of it with the process, and nothing is left.
     """
     folder, until = os.open(work_dir, os.O_RDONLY), time.monotonic() + TURN
     try:
-        while not _locked(folder) and time.monotonic() < until:
-            time.sleep(0.01)
+        with suppress(OSError):
+            while not _locked(folder) and time.monotonic() < until:
+                time.sleep(0.01)
         yield
     finally:
         os.close(folder)
 
 
+def _content(folder: Path) -> Path:
+    return folder / "content"
+
+
+def _remove(folder: Path) -> None:
+    # The lock's file last: what is left by one who is killed meanwhile is still known to be nobody's.
+    shutil.rmtree(_content(folder), ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _locked(file: int) -> bool:
+    """Whether the lock is ours now; others' errors than that somebody has it are raised."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True
 
 
 def _sweep(work_dir: Path) -> None:
-    for folder in work_dir.glob(f"{PREFIX}*"):
+    for folder in work_dir.glob(NAMES):
         with suppress(OSError):  # another run sweeps, too, or it is somebody else's folder
-            if time.time() - folder.stat().st_mtime > GRACE and _abandoned(folder):
-                shutil.rmtree(folder, ignore_errors=True)
+            if time.time() - folder.stat().st_mtime > GRACE:
+                _take_away(folder)
 
 
-def _abandoned(folder: Path) -> bool:
-    held = os.open(folder / HELD, os.O_RDWR)  # a folder without it is not one of ours
+def _take_away(folder: Path) -> None:
     try:
-        return _locked(held)
+        held = os.open(folder / HELD, os.O_RDWR)
+    except FileNotFoundError:  # killed before there was a lock, or behind it: empty. Others are not ours.
+        folder.rmdir()
+        return
+    try:
+        if _locked(held):
+            _remove(folder)
     finally:
         os.close(held)

@@ -101,7 +101,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Document:
-    """A text that holds one YAML document; ``end`` is where the document ends, before a ``...`` line."""
+    """A text that holds one YAML document; ``end`` is where the document ends, before a line ``...`` or ``---``."""
 
     text: str
     where: str
@@ -119,7 +119,7 @@ def is_ambiguous(plain: str) -> bool:
 
 
 def parse(text: str, where: str) -> Document:
-    """Read a text that must hold exactly one YAML document.
+    """Read a text that must hold exactly one YAML document; an empty one may follow, as kustomize has it.
 
     Args:
         text: the file's content, line breaks as they are.
@@ -158,16 +158,17 @@ class _Builder:
         self.text, self.where = text, where
         self.root: Node | None = None
         self.end = len(text)
+        self.second = 0  # the line where another document begins
         self.open: list[Node] = []
         self.anchors: dict[str, Node] = {}
 
     def feed(self, event: Event) -> None:
         match event:
             case DocumentStartEvent() if self.root:
-                line = event.start_mark.line + 1
-                raise _refusal(self.where, "a second YAML document begins here; there must be one", line)
+                self.second = event.start_mark.line + 1
+                self.end = min(self.end, event.start_mark.index)
             case DocumentEndEvent() if event.explicit:
-                self.end = event.start_mark.index
+                self.end = min(self.end, event.start_mark.index)
             case CollectionStartEvent():
                 self.open.append(self._collection(event))
             case CollectionEndEvent():
@@ -233,8 +234,10 @@ class _Builder:
             self.anchors[node.anchor] = node
         if self.open:
             self.open[-1].children.append(node)
-        else:
+        elif not self.second:
             self.root = node
+        elif not node.is_null:
+            raise _refusal(self.where, "a second YAML document begins here; there must be one", self.second)
 
 
 def _meaning(node: Node) -> str:

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tasks.core import git
+from tasks.core import git, ledger
 from tasks.core import gitops as writer
-from tasks.core.branch import Branch
+from tasks.core.branch import Branch, Commit
 from tasks.core.errors import AccessDenied, InvalidInput, LostRace, NotFound, PushRefused
 from tasks.core.models import ImageRef, ImageUpdate, UpdateResult
 from tests.sandbox import repositories
@@ -114,6 +114,45 @@ def test_the_same_update_twice_is_one_commit_and_one_push(hub: GitHub, gitops: P
     assert (again.changed, again.commit, again.changes, again.diff) == (False, first.commit, (), "")
     assert len(commits(gitops)) == 4
     assert not [each for each in hub.requests[asked:] if "receive-pack" in each.path]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "images:\n- name: flowise-server\n  newTag: v0\n- name: flowise-ui\n  newTag: v0",
+        "images:\r\n- name: flowise-server\r\n  newTag: v0\r\nkind: Kustomization",
+        "namespace: 'a\u2028b\u0085c'\nimages: []",
+        "images: []\n# \x85\n\n\n",
+    ],
+)
+def test_the_diff_is_one_that_git_applies(text: str, gitops: Path, work: Path, tmp_path: Path) -> None:
+    repositories.commit(gitops, "main", {DEV: text}, "another style")
+    result = write(gitops, work)
+    (tmp_path / DEV).parent.mkdir(parents=True)
+    (tmp_path / DEV).write_bytes(text.encode())
+    done = subprocess.run(["git", "apply"], cwd=tmp_path, input=result.diff.encode(), check=False)
+    assert done.returncode == 0
+    assert (tmp_path / DEV).read_bytes().decode() == repositories.show(gitops, "main", DEV) != text
+
+
+def test_of_several_entries_the_change_is_that_of_the_different_one(gitops: Path, work: Path) -> None:
+    entry = f"- name: flowise-ui\n  newName: {REGISTRY}/flowise-ui\n  newTag: "
+    text = f"images:\n{entry}v0\n{entry}v1\n"
+    repositories.commit(gitops, "main", {DEV: text}, "twice")
+    server, ui = write(gitops, work).changes
+    assert (server.old, ui.old) == (None, ImageRef("flowise-ui", f"{REGISTRY}/flowise-ui", "v0"))
+    assert write(gitops, work).changes == ()
+
+
+def test_a_proposal_is_looked_for_again_after_a_lost_race(gitops: Path, work: Path) -> None:
+    repository = writer.GitOps(git.Remote(str(gitops)), "main", OVERLAYS, work, propose=True)
+    for tag in ("v1", "v2"):
+        if tag == "v2":
+            (gitops / "refs/heads/flowise/dev.lock").touch()
+            threading.Timer(0.5, (gitops / "refs/heads/flowise/dev.lock").unlink).start()
+        result = writer.write(repository, ImageUpdate(environment="dev", tag=tag), REGISTRY, quiet)
+        assert (result.proposed, result.commit) == (True, repositories.head(gitops, "flowise/dev"))
+    assert len(commits(gitops)) == 3
 
 
 @pytest.mark.parametrize("overlays", [f"/{OVERLAYS}/", f"./{OVERLAYS}//"])
@@ -401,3 +440,21 @@ def test_a_deployment_far_back_in_history_still_counts(
     head = repositories.head(gitops)
     assert newer[:7] in write(remote(hub), work, sha=older, tag=older[:7]).skipped
     assert repositories.head(gitops) == head
+
+
+@pytest.mark.parametrize(("sha", "searched"), [("", {2}), ("1" * 40, {2, 3, ledger.WHOLE})])
+def test_the_whole_history_is_searched_only_for_what_has_an_order(
+    sha: str, searched: set[int], gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repositories.commit(gitops, "main", {"README.md": ""}, "the fourth, and nothing was ever deployed")
+    monkeypatch.setattr("tasks.core.ledger.DEPTH", 2)
+    monkeypatch.setattr("tasks.core.ledger.FAR", 3)
+    log, asked = Branch.log, set()
+
+    def noted(self: Branch, depth: int) -> list[Commit]:
+        asked.add(depth)
+        return log(self, depth)
+
+    monkeypatch.setattr(Branch, "log", noted)
+    assert write(gitops, work, sha=sha).changed
+    assert asked == searched

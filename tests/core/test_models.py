@@ -1,6 +1,7 @@
 """What comes from outside is checked, field by field, before anything else looks at it."""
 
 import pickle
+from unicodedata import normalize
 
 import pytest
 
@@ -57,6 +58,15 @@ def test_every_bad_key_is_named_at_once() -> None:
         ImageUpdate.parse(tag="-", force="yes")
 
 
+@pytest.mark.parametrize("keys", [["a\nSource SHA: 0"], ["\u202ex"], [HUGE], list(map(str, range(5000)))])
+def test_unknown_keys_are_named_harmlessly(keys: list[str]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        ImageUpdate.parse(**GOOD, **dict.fromkeys(keys, "x"))
+    assert caught.value.message.isprintable()
+    assert ascii(keys[0])[1:-1][:80] in caught.value.message
+    assert len(caught.value.message) < 1000
+
+
 @pytest.mark.parametrize("key", ["sha", "server_digest", "ui_digest", "actor", "workflow_run_id"])
 @pytest.mark.parametrize("value", ["", None])
 def test_empty_means_none(key: str, value: str | None) -> None:
@@ -65,7 +75,9 @@ def test_empty_means_none(key: str, value: str | None) -> None:
     assert update.payload() == {**GOOD, key: ""}
 
 
-@pytest.mark.parametrize("actor", ["Nguyễn Thị Ánh Tuyết", "dependabot[bot]", "O'Neil, Søren", "x" * 200])
+@pytest.mark.parametrize(
+    "actor", ["Nguyễn Thị Ánh Tuyết", normalize("NFD", "Nguyễn Ánh"), "dependabot[bot]", "O'Neil, Søren", "x" * 200]
+)
 def test_names_of_people_are_welcome(actor: str) -> None:
     assert ImageUpdate.parse(**{**GOOD, "actor": actor}).actor == actor
 

@@ -125,3 +125,12 @@ def test_a_stream_left_by_an_error_ends_with_all_it_started() -> None:
         raise LookupError
     assert len(pids) == 2
     assert all(map(ends, pids))
+
+
+def test_what_was_said_before_the_time_ran_out_is_nowhere_in_the_failure() -> None:
+    with pytest.raises(CommandFailed) as caught:
+        run(["sh", "-c", "echo hunter$((1 + 1)) >&2; exec sleep 60"], timeout=0.5, secrets=["hunter2"])
+    chain: list[BaseException | None] = [caught.value]
+    while chain[-1]:
+        chain.append(chain[-1].__cause__ or chain[-1].__context__)
+    assert "hunter2" not in "".join(f"{each!r} {vars(each)}" for each in chain[:-1])

@@ -1,12 +1,17 @@
 """Folders of killed runs are taken away by the next run; those of living runs, and of other people, are not."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
-from tasks.core.scratch import GRACE, scratch
+import pytest
+
+from tasks.core.scratch import GRACE, scratch, turn
 
 HOLD = """
 import pathlib, sys
@@ -21,7 +26,7 @@ def holder(work_dir: Path) -> tuple["subprocess.Popen[str]", Path]:
     command = [sys.executable, "-c", HOLD, str(work_dir)]
     pipe = subprocess.PIPE
     child = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=Path(__file__).parents[2])
-    return child, Path(child.stdout.readline().strip())
+    return child, Path(child.stdout.readline().strip()).parent
 
 
 def age(folder: Path) -> None:
@@ -57,3 +62,53 @@ def test_a_folder_that_is_just_being_made_stays(tmp_path: Path) -> None:
     killed.wait()
     with scratch(tmp_path):
         assert left.exists()
+
+
+@pytest.mark.parametrize("kills", range(2, 8))
+def test_killed_while_it_is_made_or_taken_away_nothing_stays(kills: int, tmp_path: Path) -> None:
+    """Killed at each call that makes or removes something, whichever comes first of files and folders."""
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(kills)]
+    died = subprocess.run(command, cwd=Path(__file__).parents[2], check=False).returncode
+    (left,) = tmp_path.iterdir()
+    assert died == -signal.SIGKILL
+    age(left)
+    with scratch(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, pathlib, sys
+from tasks.core.scratch import scratch
+
+calls = iter(range(int(sys.argv[2])))
+
+def killing(event, arguments):
+    if event in ("os.mkdir", "os.remove", "os.rmdir") or event == "open" and str(arguments[0]).endswith(".held"):
+        if next(calls, None) is None:
+            os.kill(os.getpid(), 9)
+
+sys.addaudithook(killing)
+with scratch(pathlib.Path(sys.argv[1])) as folder:
+    (folder / "a").write_text("b")
+"""
+
+
+@pytest.mark.parametrize("content", [{}, {"a": "b"}])
+def test_what_is_called_alike_and_holds_something_is_somebody_else_s(content: dict[str, str], tmp_path: Path) -> None:
+    other = Path(tempfile.mkdtemp(prefix="flowise-", dir=tmp_path))
+    for name, text in content.items():
+        (other / name).write_text(text)
+    age(other)
+    with scratch(tmp_path):
+        assert other.exists() is bool(content)
+
+
+def test_a_turn_comes_at_once_where_nothing_can_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(9, "Bad file descriptor")  # NFS's answer for a folder
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    started = time.monotonic()
+    with turn(tmp_path):
+        assert time.monotonic() - started < 5

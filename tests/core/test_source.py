@@ -242,10 +242,10 @@ def test_leaves_nothing_behind(source: Path, tmp_path: Path) -> None:
     work.mkdir()
     where, sha = git.Remote(str(source)), repositories.head(source)
     with checkout(where, sha, work):
-        assert [*work.glob("*/*.git")] == []  # fetched by nobody
+        assert [*work.rglob("*.git")] == []  # fetched by nobody
     with checkout(where, sha, work) as used:
         assert read(used.context(SERVER))
-        assert [*work.glob("*/*.git")] != []
+        assert [*work.rglob("*.git")] != []
     assert [*work.iterdir()] == []
     with pytest.raises(KeyboardInterrupt), checkout(where, sha, work) as stopped:
         with closing(stopped.context(SERVER)) as stream:
