@@ -18,7 +18,7 @@ NAMES = f"{PREFIX}{'?' * 8}"
 
 HELD = ".held"
 GRACE = 60.0
-"""Seconds in which a folder without an owner counts as one that is just being made."""
+"""Seconds in which an empty folder counts as one that is just being made."""
 
 
 @contextmanager
@@ -30,14 +30,13 @@ def scratch(work_dir: Path) -> Iterator[Path]:
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     _sweep(work_dir)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=work_dir))
+    folder, held = _made(work_dir)
     try:
-        with Path(folder, HELD).open("w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            _content(folder).mkdir()
-            yield _content(folder)
+        _content(folder).mkdir()
+        yield _content(folder)
     finally:
         _remove(folder)
+        os.close(held)
 
 
 @contextmanager
@@ -56,6 +55,17 @@ def turn(work_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+def _made(work_dir: Path) -> tuple[Path, int]:
+    """A new folder and the lock on it; another one where somebody swept before there was a lock."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=work_dir))
+        held = os.open(folder / HELD, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if (folder / HELD).exists():
+            return folder, held
+        os.close(held)
 
 
 def _content(folder: Path) -> Path:
@@ -80,15 +90,15 @@ def _locked(file: int) -> bool:
 def _sweep(work_dir: Path) -> None:
     for folder in work_dir.glob(NAMES):
         with suppress(OSError):  # another run sweeps, too, or it is somebody else's folder
-            if time.time() - folder.stat().st_mtime > GRACE:
-                _take_away(folder)
+            _take_away(folder)
 
 
 def _take_away(folder: Path) -> None:
     try:
         held = os.open(folder / HELD, os.O_RDWR)
     except FileNotFoundError:  # killed before there was a lock, or behind it: empty. Others are not ours.
-        folder.rmdir()
+        if time.time() - folder.stat().st_mtime > GRACE:
+            folder.rmdir()
         return
     try:
         if _locked(held):

@@ -343,12 +343,11 @@ write(Path(bare), Path(work))
 @pytest.mark.parametrize(
     "boundary", ["init", "before fetch", "after fetch", "after read", "after commit", "before push", "after push"]
 )
-def test_killed_anywhere_and_run_again_it_is_one_commit(
-    boundary: str, gitops: Path, tmp_path: Path, work: Path
-) -> None:
-    command = [sys.executable, "-c", CRASH, boundary, str(gitops), str(tmp_path)]
+def test_killed_anywhere_and_run_again_it_is_one_commit(boundary: str, gitops: Path, work: Path) -> None:
+    command = [sys.executable, "-c", CRASH, boundary, str(gitops), str(work)]
     died = subprocess.run(command, env=os.environ | {"PYTHONPATH": os.curdir}, check=False)
     assert died.returncode == -9
+    assert list(work.iterdir()), "this is left, and goes with the next run"
     assert len(commits(gitops)) == (4 if boundary == "after push" else 3)
     start = repositories.show(gitops, "main~1" if boundary == "after push" else "main", DEV)
     result = write(gitops, work)

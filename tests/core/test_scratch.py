@@ -44,8 +44,6 @@ def test_a_killed_run_s_folder_goes_and_a_living_one_s_stays(tmp_path: Path) -> 
     (killed, left), (living, kept) = holder(tmp_path), holder(tmp_path)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    age(left)
-    age(kept)
     (tmp_path / "flowise-of-somebody-else").mkdir()
     age(tmp_path / "flowise-of-somebody-else")
     with scratch(tmp_path):
@@ -56,12 +54,32 @@ def test_a_killed_run_s_folder_goes_and_a_living_one_s_stays(tmp_path: Path) -> 
     assert not kept.exists()
 
 
-def test_a_folder_that_is_just_being_made_stays(tmp_path: Path) -> None:
-    killed, left = holder(tmp_path)
-    killed.kill()
-    killed.wait()
+def test_an_empty_folder_that_is_just_being_made_stays(tmp_path: Path) -> None:
+    made = Path(tempfile.mkdtemp(prefix="flowise-", dir=tmp_path))
     with scratch(tmp_path):
-        assert left.exists()
+        assert made.exists()
+    age(made)
+    with scratch(tmp_path):
+        assert not made.exists()
+
+
+def test_a_sweep_that_is_faster_than_the_lock_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flock, swept = fcntl.flock, []
+
+    def late(file: int, how: int) -> None:
+        if how == fcntl.LOCK_EX and not swept:
+            swept.extend(tmp_path.iterdir())
+            with scratch(tmp_path):
+                assert not swept[0].exists()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with scratch(tmp_path) as folder:
+        assert folder.exists()
+        assert folder.parent not in swept
+        with scratch(tmp_path):
+            assert folder.exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kills", range(2, 8))
@@ -71,11 +89,15 @@ def test_killed_while_it_is_made_or_taken_away_nothing_stays(kills: int, tmp_pat
     died = subprocess.run(command, cwd=Path(__file__).parents[2], check=False).returncode
     (left,) = tmp_path.iterdir()
     assert died == -signal.SIGKILL
-    age(left)
+    if kills in EMPTY:
+        age(left)
     with scratch(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
 
+
+EMPTY = (2, 7)
+"""Before the lock's file is made, and behind it."""
 
 KILLED = """
 import os, pathlib, sys
