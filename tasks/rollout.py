@@ -1,17 +1,16 @@
 """The tasks ``rollout`` and ``health-check``: a pushed commit is a deployment when it runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.logging import get_run_logger
 
-from tasks.connections import gitops_repository
-from tasks.core import order
+from tasks.connections import overlays
+from tasks.core.gitops_history import GitOpsHistory
 from tasks.core.ledger import Deployment
 from tasks.core.models import ImageRef, Rollout, UpdateResult
-from tasks.core.scratch import scratch
 from tasks.core.settings import Settings, load
 from tasks.policy import RETRIES
 
@@ -44,7 +43,13 @@ def rollout(result: UpdateResult) -> Rollout:
             application,
             result.commit,
             [image.digest for image in result.images if image.digest],
-            _descendants(result.commit),
+            GitOpsHistory(
+                overlays(settings, result.environment),
+                result.commit,
+                result.environment,
+                result.images,
+                settings.rollout_timeout,
+            ),
             settings.rollout_timeout,
             settings.rollout_poll_seconds,
             log,
@@ -68,39 +73,32 @@ def check_health(result: UpdateResult) -> str:
 
 
 @task(name="check-running", task_run_name="check-running {deployment.environment} {deployment.tag}", **RETRIES)
-def check_running(deployment: Deployment, images: Sequence[ImageRef]) -> bool:
-    """Make sure that a deployment runs, healthy; without an Argo CD nobody knows, and the answer is no.
+def check_running(deployment: Deployment, images: Sequence[ImageRef]) -> None:
+    """Make sure that a deployment runs, healthy, and its endpoint answers; what is not set nobody asks.
 
     Raises:
-        NotProven: Argo CD says that it does not.
+        NotProven: Argo CD says that it does not, or the endpoint does not answer.
         NotFound, AccessDenied, InvalidInput, Unavailable: as Argo CD answers.
     """
-    from tasks.core import rollout as argo_cd  # noqa: PLC0415 - loaded where there is an Argo CD
+    from tasks.core import health  # noqa: PLC0415 - loaded where there is an Argo CD
+    from tasks.core import rollout as argo_cd  # noqa: PLC0415
 
     settings, log = load(), get_run_logger().info
-    application = argo_cd.application_of(deployment.environment)
-    if not settings.argocd_server or not settings.argocd_auth_token:
+    environment, commit = deployment.environment, deployment.commit
+    application, endpoint = argo_cd.application_of(environment), settings.endpoint(environment)
+    if settings.argocd_server and settings.argocd_auth_token:
+        digests = [image.digest for image in images if image.digest]
+        history = GitOpsHistory(overlays(settings, environment), commit, environment, images, WITHIN)
+        with closing(_argo_cd(settings)) as argo:
+            argo_cd.check_running(argo, application, commit, digests, history, WITHIN)
+        log("%s runs %s, healthy", application, deployment.tag)
+    else:
         log("Whether %s is healthy nobody asks: ARGOCD_SERVER and ARGOCD_AUTH_TOKEN are not set", application)
-        return False
-    digests = [image.digest for image in images if image.digest]
-    with closing(_argo_cd(settings)) as argo:
-        argo_cd.check_running(argo, application, deployment.commit, digests, _descendants(deployment.commit), WITHIN)
-    log("%s runs %s, healthy", application, deployment.tag)
-    return True
+    if endpoint:
+        health.check_now(endpoint, settings.health_path)
 
 
 def _argo_cd(settings: Settings) -> "ArgoCD":
     from tasks.core.argocd import ArgoCD  # noqa: PLC0415
 
     return ArgoCD(settings.argocd_server, settings.argocd_auth_token, settings.argocd_project)
-
-
-def _descendants(commit: str) -> Callable[[str], bool]:
-    """Answers whether a revision of the GitOps repository is a descendant of the commit."""
-    settings = load()
-
-    def contains(revision: str) -> bool:
-        with scratch(settings.work_dir) as folder:
-            return order.is_ancestor(gitops_repository(settings), commit, revision, folder / "gitops.git")
-
-    return contains

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 
 from tasks.core.address import http_url
-from tasks.core.errors import RolloutFailed
+from tasks.core.errors import NotProven, RolloutFailed
 from tasks.core.registry import on_loopback
 
 ANSWER = 200
@@ -45,9 +45,22 @@ def check_endpoint(
                 log(f"{url} answers: {answer}")
             last = answer
     raise RolloutFailed(
-        f"{url} is not healthy after {tries} tries. Its last answer: {last}.",
+        f"{url} is not healthy after {tries} {'tries' if tries > 1 else 'try'}. Its last answer: {last}.",
         "Check the pods and the ingress; the setting is the environment's *_ENDPOINT with HEALTH_PATH.",
     )
+
+
+def check_now(endpoint: str, path: str, timeout: float = 10) -> None:
+    """Make sure that an endpoint is healthy at this moment.
+
+    Raises:
+        InvalidInput: ``endpoint`` is neither a host nor a URL.
+        NotProven: it does not answer with a 2xx.
+    """
+    try:
+        check_endpoint(endpoint, path, 1, 0, lambda _: None, timeout)
+    except RolloutFailed as failure:
+        raise NotProven(failure.message, "Mend it there first, or promote with force.") from None
 
 
 def _ask(client: httpx.Client, url: httpx.URL) -> tuple[bool, str]:

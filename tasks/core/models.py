@@ -257,11 +257,12 @@ class Rollout(Value):
 
     ``revision`` is the commit Argo CD has deployed (the pushed one or a descendant), ``images`` those it sees running,
     ``seconds`` how long it was waited for, ``message`` Argo CD's own words, or why there was no waiting,
-    ``endpoint`` the answer of the environment's health check.
+    ``endpoint`` the answer of the environment's health check. ``superseded`` means that a newer commit has other
+    images: that one's run sees to it.
     """
 
     application: str
-    status: Literal["healthy", "skipped"]
+    status: Literal["healthy", "skipped", "superseded"]
     revision: str = ""
     images: Sequence[str] = ()
     seconds: float = 0

@@ -55,6 +55,8 @@ def _rollout(result: UpdateResult) -> str:
         return ""
     if result.rollout.status == "skipped":
         said = f"Rollout not waited for: {result.rollout.message}."
+    elif result.rollout.status == "superseded":
+        said = f"Superseded on its way into the cluster: {result.rollout.message}."
     else:
         said = f"Argo CD: `{result.rollout.application}` is healthy at `{result.rollout.revision}`, "
         said += f"after {result.rollout.seconds:.0f} s."

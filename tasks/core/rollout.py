@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from tasks.core.argocd import ArgoCD
 from tasks.core.argocd_application import Application, OperationState
 from tasks.core.errors import NotProven, Retryable, RolloutFailed
 from tasks.core.models import Environment, Rollout
-from tasks.core.rollout_goal import Goal, operation_words, seen_after_operation, succeeded
+from tasks.core.rollout_goal import Goal, History, operation_words, seen_after_operation, succeeded
 
 SHORTEST_CALL = 1.0
 """Seconds that a last call gets when there is no time left."""
@@ -26,7 +27,7 @@ def wait_for_rollout(
     application: str,
     commit: str,
     digests: Sequence[str],
-    contains: Callable[[str], bool],
+    history: History,
     timeout: float,
     poll: float,
     log: Callable[[str], None],
@@ -34,13 +35,14 @@ def wait_for_rollout(
     """See a pushed commit into the cluster: refresh, sync where Argo CD does not by itself, and wait.
 
     What may pass is waited for: an operation in progress, a server that fails, a state from before the commit.
+    A newer commit with other images ends it: these can no longer arrive.
 
     Args:
         argo: where the application is.
         application: its name.
         commit: the pushed commit, its full sha.
         digests: ``sha256:...`` of the images that must run in the end; none where tags were deployed.
-        contains: answers whether another full sha is a descendant of the commit; asked once for each.
+        history: tells what other commits are to this one.
         timeout: seconds for all of it; the last call may take a second more.
         poll: seconds between two looks.
         log: is called with each line of what is not ready, once, until it changes.
@@ -52,7 +54,7 @@ def wait_for_rollout(
         InvalidInput: what answers is not Argo CD.
     """
     begun = time.monotonic()
-    watch = _Watch(argo, application, Goal(commit, digests, contains), log)
+    watch = _Watch(argo, application, Goal(commit, digests, history), log)
     while True:
         found = watch.look(within=max(begun + timeout - time.monotonic(), SHORTEST_CALL))
         if found:
@@ -64,7 +66,7 @@ def wait_for_rollout(
 
 
 def check_running(
-    argo: ArgoCD, application: str, commit: str, digests: Sequence[str], contains: Callable[[str], bool], within: float
+    argo: ArgoCD, application: str, commit: str, digests: Sequence[str], history: History, within: float
 ) -> None:
     """Make sure that a commit is rolled out at this moment, by the rules of a rollout; nothing is waited for.
 
@@ -72,7 +74,7 @@ def check_running(
         NotProven: it is not; the message says what is missing.
         NotFound, AccessDenied, InvalidInput, Unavailable: as Argo CD answers.
     """
-    distance = Goal(commit, digests, contains).distance(argo.application(application, within))
+    distance = Goal(commit, digests, history).distance(argo.application(application, within))
     if distance:
         raise NotProven(
             f"{application} does not run {commit[:7]} as it should: {_joined(distance)}.",
@@ -98,6 +100,8 @@ class _Watch:
         """
         try:
             app = self._seen(within)
+            if self._goal.replaced(app):
+                return self._replaced(app)
             self._judge(app)
             if self._needs_sync(app):
                 self._argo.sync(self._name, prune=app.prunes, within=within)
@@ -159,13 +163,16 @@ class _Watch:
 
     def _arrived(self, app: Application) -> Rollout:
         last = app.status.operation_state
-        return Rollout(
-            application=self._name,
-            status="healthy",
-            revision=self._goal.compared(app) or "",
-            images=app.status.summary.images,
-            message=last.message if last and not self._is_old(last) else "Argo CD had nothing to sync",
-        )
+        words = last.message if last and not self._is_old(last) else "Argo CD had nothing to sync"
+        return self._ended("healthy", app, words)
+
+    def _replaced(self, app: Application) -> Rollout:
+        newer = (self._goal.compared(app) or "")[:7]
+        return self._ended("superseded", app, f"commit {newer} brings other images")
+
+    def _ended(self, status: Literal["healthy", "superseded"], app: Application, message: str) -> Rollout:
+        revision, images = self._goal.compared(app) or "", app.status.summary.images
+        return Rollout(application=self._name, status=status, revision=revision, images=images, message=message)
 
     def _tell(self, lines: list[str]) -> None:
         for line in lines:

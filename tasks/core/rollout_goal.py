@@ -4,11 +4,22 @@ The classic mistake is to believe a Synced and Healthy from before the commit. S
 compared with the commit or a descendant, its operation is over, and it has looked again after the operation.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
+from typing import Protocol
 
 from tasks.core.argocd_application import Application, OperationState
 from tasks.core.git import FULL_SHA
+
+
+class History(Protocol):
+    """What other commits are to the pushed one; each question is asked once for each commit."""
+
+    def contains(self, revision: str) -> bool:
+        """Whether a full sha is a descendant; a commit that is unknown there is none."""
+
+    def keeps(self, revision: str) -> bool:
+        """Whether a descendant still has the images of the pushed commit."""
 
 
 class Goal:
@@ -17,17 +28,22 @@ class Goal:
     Args:
         commit: the pushed commit, its full sha.
         digests: ``sha256:...`` of the images that must run; none where tags were deployed.
-        contains: answers whether another full sha is a descendant of the commit; asked once for each.
+        history: tells what other commits are to this one.
     """
 
-    def __init__(self, commit: str, digests: Sequence[str], contains: Callable[[str], bool]) -> None:
+    def __init__(self, commit: str, digests: Sequence[str], history: History) -> None:
         self.commit = commit
         self._digests = digests
-        self._contains = cache(contains)
+        self._contains, self._keeps = cache(history.contains), cache(history.keeps)
 
     def compared(self, app: Application) -> str | None:
         """The commit or the descendant that Argo CD has compared the cluster with, if it has."""
         return self._covered_by(app.status.sync.all())
+
+    def replaced(self, app: Application) -> bool:
+        """Whether Argo CD has compared with a descendant that has other images: then these are not to come."""
+        newer = self.compared(app)
+        return newer is not None and newer != self.commit and not self._keeps(newer)
 
     def deployed_by(self, operation: OperationState) -> bool:
         """Whether an operation deploys the commit or a descendant."""
@@ -70,8 +86,11 @@ def seen_after_operation(app: Application) -> bool:
 
 
 def operation_words(app: Application) -> str:
-    """The operation's phase, and what Argo CD says about it."""
+    """The operation's phase, and what Argo CD says about it.
+
+    One that Argo CD tries again by itself is Running, with the time when its last try finished.
+    """
     last = app.status.operation_state
-    if last is None or (app.operation and last.finished_at):
+    if last is None or (app.operation and last.finished_at and last.phase != "Running"):
         return "about to start"
     return f"{last.phase} ({last.message})" if last.message else last.phase

@@ -1,6 +1,5 @@
 """A commit on its way into the cluster, against a stand-in whose controller shows every state on the way."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +10,10 @@ from pydantic import SecretStr
 
 from tasks.core.argocd import ArgoCD
 from tasks.core.errors import AccessDenied, NotFound, RolloutFailed, Unavailable
-from tasks.core.models import Rollout
+from tasks.core.git import Remote
+from tasks.core.gitops import GitOps
+from tasks.core.gitops_history import GitOpsHistory
+from tasks.core.models import ImageRef, Rollout
 from tasks.core.rollout import application_of, wait_for_rollout
 from tests.sandbox import argocd as sandbox
 from tests.sandbox import repositories
@@ -53,15 +55,25 @@ class World:
         client = ArgoCD(self.argo.url, SecretStr(options.pop("token")), **options)
         self._stack.callback(client.close)
         wanted = (DIGESTS[commit],) if digests is None else digests
-        contains = self._contains(commit)
-        return wait_for_rollout(client, name, commit, wanted, contains, timeout, 0.005, self.heard.append)
+        history = self.history(commit)
+        return wait_for_rollout(client, name, commit, wanted, history, timeout, 0.005, self.heard.append)
 
-    def _contains(self, commit: str) -> Callable[[str], bool]:
-        def contains(revision: str) -> bool:
-            self.asked.append(revision)
-            return HISTORY.index(revision) >= HISTORY.index(commit)
+    def history(self, commit: str) -> "Told":
+        return Told(commit, self.asked.append)
 
-        return contains
+
+class Told:
+    """The history as it is drawn above; commits of elsewhere are no descendants."""
+
+    def __init__(self, commit: str, asked: Callable[[str], None]) -> None:
+        self.commit, self.asked = commit, asked
+
+    def contains(self, revision: str) -> bool:
+        self.asked(revision)
+        return revision in HISTORY and HISTORY.index(revision) >= HISTORY.index(self.commit)
+
+    def keeps(self, revision: str) -> bool:
+        return DIGESTS[revision] == DIGESTS[self.commit]
 
 
 @pytest.fixture
@@ -111,6 +123,53 @@ class TestItArrives:
         world.push(PUSHED, COMMENT)
         assert world.wait().revision == COMMENT
         assert sorted(world.asked) == sorted(set(world.asked)), "git is asked once for each commit"
+
+    def test_a_newer_commit_with_other_images_ends_it(self, world: World) -> None:
+        """These images can no longer arrive: their run is not to wait until its time is up, and fail."""
+        world.push(PUSHED, LATER)
+        rollout = world.wait()
+        assert (rollout.status, rollout.revision) == ("superseded", LATER)
+        assert rollout.message == f"commit {LATER[:7]} brings other images"
+        assert world.argo.calls == ["refresh"]
+
+    def test_a_newer_commit_that_comes_while_it_is_waited_for_ends_it(self, world: World) -> None:
+        world.push(PUSHED)
+        world.app.after_sync = [PROGRESSING] * 1000
+        step, calls = world.app.step, world.argo.calls
+
+        def overtaken() -> None:
+            step()
+            if len(calls) == 6:
+                world.push(LATER)
+
+        world.app.step = overtaken
+        assert world.wait().status == "superseded"
+
+    def test_a_commit_of_elsewhere_is_not_it(self, world: World) -> None:
+        """The branch was rewritten, or the revision is that of another source."""
+        world.branch = ["9" * 40]
+        world.app.images = lambda _: [f"acme/ui@{DIGESTS[OLD]}"]
+        world.app._reconcile()
+        with pytest.raises(RolloutFailed, match=f"compared with {'9' * 40}"):
+            world.wait(timeout=0.1)
+
+    def test_what_argo_cd_tries_again_by_itself_is_waited_for(self, world: World) -> None:
+        """Between two tries the operation is Running, and has a finishedAt."""
+        world.push(PUSHED)
+        world.app.operation_steps = 6
+        step = world.app.step
+
+        def retrying() -> None:
+            step()
+            state = world.app.operation_state
+            if state["phase"] == "Running":
+                again = {"finishedAt": world.app.now(), "message": "denied. Retrying attempt #1 at 3:04PM."}
+                world.app.operation_state = {**state, **again}
+
+        world.app.step = retrying
+        assert world.wait().revision == PUSHED
+        assert any("Running (denied. Retrying attempt #1" in line for line in world.heard)
+        assert not world.argo.syncs
 
     def test_another_operation_is_waited_for(self, world: World) -> None:
         world.app.auto_sync = False
@@ -216,12 +275,11 @@ class TestItArrives:
         world.push(PUSHED, COMMENT)
         answers = iter([Unavailable("git is away")])
 
-        def contains(revision: str) -> bool:
+        def failing(revision: str) -> None:
             for failure in answers:
                 raise failure
-            return HISTORY.index(revision) >= HISTORY.index(PUSHED)
 
-        monkeypatch.setattr(world, "_contains", lambda _: contains)
+        monkeypatch.setattr(world, "history", lambda commit: Told(commit, failing))
         assert world.wait().revision == COMMENT
         assert f"{NAME}: git is away" in world.heard
 
@@ -349,7 +407,7 @@ def test_the_application_of_an_environment() -> None:
     assert application_of("production") == "flowise-production"
 
 
-def test_it_follows_a_real_repository(gitops: Path) -> None:
+def test_it_follows_a_real_repository(gitops: Path, tmp_path: Path) -> None:
     """The overlay's own images; git says what a descendant is."""
     app = follow(gitops, "dev")
     path = f"{APP}/overlays/dev/kustomization.yaml"
@@ -357,13 +415,13 @@ def test_it_follows_a_real_repository(gitops: Path) -> None:
     pushed = repositories.commit(gitops, "main", {path: pinned}, "chore(dev): update flowise images to t")
     newest = repositories.commit(gitops, "main", {"README.md": "more\n"}, "docs: more")
 
-    def contains(revision: str) -> bool:
-        command = ["git", f"--git-dir={gitops}", "merge-base", "--is-ancestor", pushed, revision]
-        return subprocess.run(command, check=False).returncode == 0
-
+    entry = ImageRef("flowise-server", digest=DIGESTS[PUSHED])
+    history = GitOpsHistory(
+        GitOps(Remote(str(gitops)), "main", f"{APP}/overlays", tmp_path), pushed, "dev", [entry], 20
+    )
     with sandbox.argocd(app) as argo, ExitStack() as stack:
         client = ArgoCD(argo.url, SecretStr(argo.token))
         stack.callback(client.close)
-        rollout = wait_for_rollout(client, app.name, pushed, [DIGESTS[PUSHED]], contains, 20, 0.005, lambda _: None)
+        rollout = wait_for_rollout(client, app.name, pushed, [DIGESTS[PUSHED]], history, 20, 0.005, lambda _: None)
     assert rollout.revision == newest
     assert any(image.endswith(f"/flowise-server@{DIGESTS[PUSHED]}") for image in rollout.images)

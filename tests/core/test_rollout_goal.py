@@ -26,10 +26,20 @@ THERE = {
 }
 
 
+class Told:
+    """The history as it is drawn above."""
+
+    def contains(self, revision: str) -> bool:
+        return HISTORY.index(revision) >= HISTORY.index(PUSHED)
+
+    def keeps(self, revision: str) -> bool:
+        return True
+
+
 def distance(changes: dict[str, object]) -> list[str]:
     state = {**THERE, **{key: value for key, value in changes.items() if key == "operation"}}
     status = {**THERE["status"], **{key: value for key, value in changes.items() if key != "operation"}}
-    goal = Goal(PUSHED, [DIGESTS[PUSHED]], lambda revision: HISTORY.index(revision) >= HISTORY.index(PUSHED))
+    goal = Goal(PUSHED, [DIGESTS[PUSHED]], Told())
     return goal.distance(Application.model_validate({**state, "status": status}))
 
 
