@@ -80,15 +80,15 @@ def github_token(settings: Settings) -> SecretStr | None:
     return GitHubCredentials.load(settings.github_credentials_block).token or settings.gitops_token
 
 
-def github(settings: Settings, repository: str) -> "GitHub":
-    """A repository on GitHub.
+def github(settings: Settings, repository: str, **options: int) -> "GitHub":
+    """A repository on GitHub; ``options`` are those of :class:`tasks.core.github.GitHub`.
 
     Raises:
         InvalidInput: it is not one, or there is no token.
     """
     from tasks.core.github import GitHub  # noqa: PLC0415 - PyGithub is slow to load
 
-    return GitHub(repository, github_token(settings), settings.github_api_url)
+    return GitHub(repository, github_token(settings), settings.github_api_url, **options)
 
 
 def _remote(settings: Settings, repository: str) -> git.Remote:

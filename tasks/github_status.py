@@ -1,7 +1,6 @@
 """What GitHub shows of a deployment: the source commit's status, and a GitHub deployment. It can fail nothing."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from prefect import task
 from prefect.logging import get_run_logger
@@ -9,32 +8,40 @@ from prefect.runtime import flow_run
 
 from tasks.connections import github
 from tasks.core.errors import DeliveryError
-from tasks.core.models import ImageUpdate
+from tasks.core.models import ImageUpdate, UpdateResult
 from tasks.core.report import one_line
 from tasks.core.settings import load
 
+ANSWER = 5
+"""Seconds GitHub has for each answer: a deployment does not wait for long only to be shown."""
 
-@contextmanager
-def shown_on_github(update: ImageUpdate) -> Iterator[None]:
-    """Show that a deployment is in progress, and how it ends; nothing at all where ``GITHUB_STATUS`` is off."""
+
+def shown_on_github(update: ImageUpdate, delivering: Callable[[], UpdateResult]) -> UpdateResult:
+    """Deliver, and show that it is in progress and how it ends; the latter only where ``GITHUB_STATUS`` is on."""
     if not load().github_status or not update.sha:
-        yield
-        return
-    show(update, "in_progress", f"{update.tag} on its way")
+        return delivering()
+    _try_to_show(update, "in_progress", f"{update.tag} on its way")
     try:
-        yield
+        result = delivering()
     except BaseException as error:
-        show(update, "failure", one_line(str(error)) or type(error).__name__)
+        _try_to_show(update, "failure", one_line(str(error)) or type(error).__name__)
         raise
-    show(update, "success", f"{update.tag} deployed")
+    replaced = result.rollout and result.rollout.status == "superseded"
+    state, words = ("inactive", "superseded on its way") if replaced else ("success", "deployed")
+    _try_to_show(update, state, f"{update.tag} {words}")
+    return result
 
 
-@task(name="github-status", task_run_name="github-status {update.environment} {update.tag} {state}", timeout_seconds=60)
+def _try_to_show(update: ImageUpdate, state: str, words: str) -> None:
+    show(update, state, words, return_state=True)  # so that nothing it comes to, its time limit included, is raised
+
+
+@task(name="github-status", task_run_name="github-status {update.environment} {update.tag} {state}", timeout_seconds=20)
 def show(update: ImageUpdate, state: str, words: str) -> None:
     """Tell GitHub; where that fails, the log has it and the deployment goes on."""
     settings = load()
     try:
-        hub = github(settings, settings.source_repo)
+        hub = github(settings, settings.source_repo, timeout=ANSWER)
         hub.show(update.sha or "", update.environment, state, words, flow_run.ui_url or "")
     except DeliveryError as error:
         get_run_logger().warning("GitHub does not show it: %s", error.message)

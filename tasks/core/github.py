@@ -31,12 +31,13 @@ class GitHub:
         repository: ``owner/name``.
         token: what the repository's owner allows it is in its scopes.
         api_url: GitHub's API.
+        timeout: seconds GitHub has for each answer.
 
     Raises:
         InvalidInput: not a repository on GitHub, or no token.
     """
 
-    def __init__(self, repository: str, token: SecretStr | None, api_url: str) -> None:
+    def __init__(self, repository: str, token: SecretStr | None, api_url: str, timeout: int = TIMEOUT) -> None:
         if not ON_GITHUB.fullmatch(repository):
             raise InvalidInput(
                 f"{repository} is not a repository on GitHub.",
@@ -48,6 +49,7 @@ class GitHub:
                 "Set GITOPS_TOKEN, or make a GitHubCredentials block.",
             )
         self._repository, self._token, self._api_url = repository, token.get_secret_value(), api_url
+        self._timeout = timeout
 
     def dispatch(self, update: ImageUpdate) -> None:
         """Send ``flowise-image-updated`` and its seven keys, as ``peter-evans/repository-dispatch`` does.
@@ -80,7 +82,7 @@ class GitHub:
         Args:
             sha: the source commit.
             environment: where it goes.
-            state: ``in_progress``, ``success`` or ``failure``.
+            state: ``in_progress``, ``success``, ``failure``, or ``inactive`` for what a newer one replaced.
             words: for people, cut to GitHub's 140 characters.
             url: the run's page; empty where it has none.
 
@@ -89,7 +91,7 @@ class GitHub:
         """
         with self._api() as api:
             repository = api.get_repo(self._repository)
-            status = "pending" if state == "in_progress" else state
+            status = {"in_progress": "pending", "inactive": "success"}.get(state, state)
             repository.get_commit(sha).create_status(
                 status, target_url=url or NotSet, description=words[:140], context=f"flowise/{environment}"
             )
@@ -102,7 +104,7 @@ class GitHub:
     @contextmanager
     def _api(self) -> Iterator[Github]:
         # Retries are Prefect's part.
-        api = Github(auth=Auth.Token(self._token), base_url=self._api_url, timeout=TIMEOUT, retry=None)
+        api = Github(auth=Auth.Token(self._token), base_url=self._api_url, timeout=self._timeout, retry=None)
         try:
             yield api
         except GithubException as error:
