@@ -1,5 +1,7 @@
 """What update-flowise-deployment, promote and rollback have in common: from an update to what runs in the cluster."""
 
+from functools import partial
+
 from prefect.states import Completed
 
 from tasks.approval import ask, needed
@@ -9,6 +11,7 @@ from tasks.core.report import one_line
 from tasks.core.settings import load
 from tasks.find_deployment import find_earlier
 from tasks.github_status import shown_on_github
+from tasks.last_good import last_good, remember
 from tasks.limits import one_run_in
 from tasks.pull_request import open_pull_request
 from tasks.rollout import check_health, rollout
@@ -30,10 +33,11 @@ def deliver(
     if result.proposed:
         result = open_pull_request(update, result)
     elif not result.skipped and not dry_run:
-        with shown_on_github(update):
-            result = roll_out_or_back(update, result)
+        result = shown_on_github(update, partial(roll_out_or_back, update, result))
     summarize_update(result)
-    return Completed(name="Skipped", message=result.skipped, data=result) if result.skipped else result
+    if why := overtaken(result):
+        return Completed(name="Skipped" if result.skipped else "Superseded", message=why, data=result)
+    return result
 
 
 def write(
@@ -45,34 +49,47 @@ def write(
 
 
 def roll_out_or_back(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
-    """See the commit into the cluster; where it fails there, bring back what was deployed before, if that is wanted."""
+    """See the commit into the cluster; where it fails there, bring back what was good before, if that is wanted."""
     try:
-        return roll_out(result)
+        return roll_out(update, result)
     except RolloutFailed as failure:
-        again = result.origin and result.origin.restores
-        if update.environment not in load().auto_rollback or again or isinstance(failure, NotSynced):
+        # What this run did not write it does not take back, and nor does a rollback; what was not synced did no harm.
+        ours = result.changed and not (result.origin and result.origin.restores)
+        if not ours or update.environment not in load().auto_rollback or isinstance(failure, NotSynced):
             raise
         raise taken_back(update, failure) from failure
 
 
-def roll_out(result: UpdateResult) -> UpdateResult:
+def roll_out(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
     """See the commit into the cluster, and its endpoint answer."""
     arrived = rollout(result)
-    return result.model_copy(update={"rollout": arrived.model_copy(update={"endpoint": check_health(result)})})
+    if arrived.status != "superseded":
+        arrived = arrived.model_copy(update={"endpoint": check_health(result)})
+        if arrived.status == "healthy" or arrived.endpoint:
+            remember(update, return_state=True)  # what cannot be remembered is deployed all the same
+    return result.model_copy(update={"rollout": arrived})
 
 
 def taken_back(update: ImageUpdate, failure: RolloutFailed) -> RolloutFailed:
-    """Restore the deployment before the one that failed; returns the error that has both facts."""
-    why = one_line(failure.message)
+    """Restore the last good deployment instead of the one that failed; returns the error that has both facts."""
+    why, environment = one_line(failure.message), update.environment
     try:
-        back = find_earlier(update.environment, "", 1, "automatic rollback", why, of=update)
+        back = find_earlier(environment, "", 1, "automatic rollback", why, of=update, good=last_good(environment))
         result = write(back.update, False, False, None, back.origin)
-        if result.skipped:
-            return RolloutFailed(f"{failure.message} Not rolled back: {result.skipped}", failure.hint)
-        summarize_update(roll_out(result))
+        if not result.skipped:
+            result = roll_out(back.update, result)
+            summarize_update(result)
     except DeliveryError as error:
         return RolloutFailed(f"{failure.message} And its rollback failed: {error.message}", error.hint)
+    if instead := overtaken(result):
+        return RolloutFailed(f"{failure.message} Not rolled back: {instead}", failure.hint)
     return RolledBack(
-        f"{failure.message} {update.environment} is back at {back.update.tag}, by commit {result.commit[:7]}.",
+        f"{failure.message} {environment} is back at {back.update.tag}, by commit {result.commit[:7]}.",
         "Nothing else to do for now; deploy a commit that mends it.",
     )
+
+
+def overtaken(result: UpdateResult) -> str:
+    """Why these images do not run though nothing failed; empty where they do."""
+    replaced = result.rollout and result.rollout.status == "superseded"
+    return result.skipped or (result.rollout.message if replaced else "")

@@ -16,7 +16,13 @@ from tasks.policy import RETRIES
 
 @task(name="find-earlier", task_run_name="find-earlier {environment}", timeout_seconds=600, **RETRIES)
 def find_earlier(
-    environment: Environment, to: str, steps: int, actor: str, reason: str = "", of: ImageUpdate | None = None
+    environment: Environment,
+    to: str,
+    steps: int,
+    actor: str,
+    reason: str = "",
+    of: ImageUpdate | None = None,
+    good: ImageUpdate | None = None,
 ) -> Move:
     """Find the deployment that an environment goes back to.
 
@@ -27,6 +33,7 @@ def find_earlier(
         actor: who asks for it.
         reason: why.
         of: the update that is to be taken back; another one that came meanwhile stays.
+        good: the update that ran healthy last, if that is known; it goes before counting.
 
     Raises:
         NotFound: there is none.
@@ -34,7 +41,7 @@ def find_earlier(
         AccessDenied, Unavailable: as the git server answers.
     """
     repository, run = overlays(load(), environment), flow_run.id or ""
-    move = earlier(repository, environment, to, steps, actor=actor, run=run, reason=reason, of=of)
+    move = earlier(repository, environment, to, steps, actor=actor, run=run, reason=reason, of=of, good=good)
     get_run_logger().info("Back to %s of commit %s", move.update.tag, move.origin.restores)
     return move
 

@@ -26,6 +26,7 @@ def earlier(
     run: str,
     reason: str = "",
     of: ImageUpdate | None = None,
+    good: ImageUpdate | None = None,
 ) -> Move:
     """The move that takes an environment back.
 
@@ -38,6 +39,7 @@ def earlier(
         run: the run that does.
         reason: why.
         of: the update that is to be taken back.
+        good: the update that ran healthy last, if that is known; it goes before counting.
 
     Raises:
         NotFound: there is no such deployment.
@@ -45,7 +47,8 @@ def earlier(
         InvalidInput: its overlay named an image without a version.
     """
     with on_branch(repository) as branch:
-        found = ledger.search(branch, lambda deployed: _pair(deployed, to, steps), environment)
+        found = ledger.search(branch, lambda deployed: _proven(deployed, good), environment) if good else None
+        found = found or ledger.search(branch, lambda deployed: _pair(deployed, to, steps), environment)
         if not found:
             raise _nothing(branch, environment, to, steps)
         target, current = found
@@ -75,6 +78,11 @@ def _pair(deployed: Sequence[Deployment], to: str, steps: int) -> tuple[Deployme
         target = next((each for each in deployed if _is(each, to)), None)
     else:
         target = next(iter(candidates(deployed)[steps - 1 :]), None)
+    return (target, deployed[0]) if target else None
+
+
+def _proven(deployed: Sequence[Deployment], good: ImageUpdate) -> tuple[Deployment, Deployment] | None:
+    target = next((each for each in candidates(deployed) if each.brings(good)), None)
     return (target, deployed[0]) if target else None
 
 

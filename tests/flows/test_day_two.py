@@ -1,9 +1,12 @@
 """After the first deployment: back, onward, as a pull request, and what there is to read of it."""
 
+import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from flows import promote, rollback, status, update_flowise_deployment
 from tasks.core.errors import InvalidInput, NotProven, NotSynced, RolledBack, RolloutFailed
@@ -11,6 +14,7 @@ from tests.flows.conftest import Installation
 from tests.sandbox.argocd import ArgoCD
 from tests.sandbox.argocd_controller import DEGRADED
 from tests.sandbox.github import GitHub, github
+from tests.sandbox.in_process import served
 from tests.sandbox.repositories import commit, git, head, log, show
 
 OVERLAY = "argocd/apps/flowise/overlays/{}/kustomization.yaml"
@@ -104,26 +108,82 @@ def test_a_closed_sync_window_is_no_reason_to_go_back(breaking: ArgoCD, installa
     assert BETTER in overlay(installation), "Argo CD takes it when the window opens"
 
 
-def test_a_newer_deployment_in_between_wins(
-    breaking: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def by_hand(installation: Installation, old: str, new: str) -> None:
+    text = overlay(installation).replace(old, new)
+    commit(installation.gitops, "main", {OVERLAY.format("dev"): text}, "chore(dev): update flowise images to v3")
+
+
+def test_a_newer_deployment_in_between_wins(breaking: ArgoCD, installation: Installation) -> None:
+    """What was overtaken on its way into the cluster can no longer arrive there, and nothing is taken back."""
     deploy("v1", GOOD)
     fails = breaking.applications["flowise-dev"].breaks
 
     def somebody_is_faster(images: Any) -> bool:
         if fails(images) and BETTER not in overlay(installation):
-            text = overlay(installation).replace(BAD, BETTER)
-            commit(
-                installation.gitops, "main", {OVERLAY.format("dev"): text}, "chore(dev): update flowise images to v3"
-            )
+            by_hand(installation, BAD, BETTER)
         return fails(images)
 
     breaking.applications["flowise-dev"].breaks = somebody_is_faster
-    with pytest.raises(RolloutFailed) as caught:
-        deploy("v2", BAD)
-    assert type(caught.value) is RolloutFailed
-    assert "v3" in str(caught.value)
+    state = deploy("v2", BAD, return_state=True)
+    assert (state.name, state.is_completed()) == ("Superseded", True)
+    result = state.result()
+    assert (result.rollout.status, result.rollout.revision) == ("superseded", head(installation.gitops))
+    assert f"commit {head(installation.gitops)[:7]} brings other images" in state.message
     assert BETTER in overlay(installation)
+    page = installation.ask("artifacts/latest/filter", {"artifacts": {"key": {"any_": ["update-dev"]}}})[0]["data"]
+    assert "Superseded on its way into the cluster" in page
+
+
+def test_a_newer_deployment_before_the_rollback_wins(
+    breaking: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy("v1", GOOD)
+
+    def somebody_is_faster(_: Any) -> str:
+        by_hand(installation, BETTER, BAD)
+        raise RolloutFailed("The endpoint does not answer.")
+
+    monkeypatch.setattr("flows.delivery.check_health", somebody_is_faster)
+    with pytest.raises(RolloutFailed, match=r"does not answer.* dev got v3 by .* meanwhile") as caught:
+        deploy("v2", BETTER)
+    assert type(caught.value) is RolloutFailed
+    assert BAD in overlay(installation)
+
+
+def test_what_a_run_did_not_write_it_does_not_take_back(
+    argo: ArgoCD, endpoint: list[int], installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repeated event on a bad day: the endpoint is away, and not because of a deployment."""
+    monkeypatch.setenv("AUTO_ROLLBACK", "dev")
+    deploy("v1", GOOD)
+    deploy("v2", BETTER)
+    count = len(log(installation.gitops))
+    endpoint[:] = [503]
+    with pytest.raises(RolloutFailed, match="503") as caught:
+        deploy("v2", BETTER)
+    assert type(caught.value) is RolloutFailed
+    assert len(log(installation.gitops)) == count
+
+
+def test_it_goes_back_to_the_last_one_that_was_good(
+    breaking: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking.applications["flowise-dev"].breaks = lambda images: not any(image.endswith(GOOD) for image in images)
+    deploy("v1", GOOD)
+    good = overlay(installation)
+    monkeypatch.setenv("AUTO_ROLLBACK", "")
+    with pytest.raises(RolloutFailed):
+        deploy("v2", BAD)  # and nobody takes it back
+    monkeypatch.setenv("AUTO_ROLLBACK", "dev")
+    with pytest.raises(RolledBack, match="dev is back at v1"):
+        deploy("v3", BETTER)
+    assert overlay(installation) == good
+
+
+def test_the_first_deployment_has_nothing_to_go_back_to(breaking: ArgoCD, installation: Installation) -> None:
+    with pytest.raises(RolloutFailed, match=r"Degraded.*And its rollback failed: dev has no deployment 1 back"):
+        deploy("v1", BAD)
+    assert BAD in overlay(installation)
 
 
 def test_onward_by_digest(argo: ArgoCD, installation: Installation) -> None:
@@ -146,6 +206,15 @@ def test_what_is_not_healthy_is_not_promoted(argo: ArgoCD, installation: Install
         promote("staging")
     assert len(log(installation.gitops)) == count
     assert promote("staging", force=True).changed
+
+
+def test_what_does_not_answer_is_not_promoted(argo: ArgoCD, endpoint: list[int], installation: Installation) -> None:
+    deploy("v1", GOOD)
+    endpoint[:] = [503]
+    with pytest.raises(NotProven, match=r"not healthy after 1 try\. Its last answer: 503"):
+        promote("staging")
+    endpoint[:] = [200]
+    assert promote("staging").changed
 
 
 def test_what_is_too_new_is_not_promoted(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,6 +291,28 @@ def test_github_shows_it(
 def test_a_github_that_is_away_fails_nothing(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_STATUS", "true")
     assert deploy("v1", GOOD, sha="a" * 40).changed
+
+
+@pytest.mark.parametrize("trouble", ["hangs", "talks nonsense", "raises"])
+def test_no_trouble_of_github_fails_a_deployment(
+    trouble: str, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STATUS", "true")
+    monkeypatch.setenv("SOURCE_REPO", "acme/flowise")
+    monkeypatch.setenv("GITOPS_TOKEN", "a-token")
+    sha = git(installation.source, "rev-parse", "main").decode().strip()
+    with socket.create_server(("127.0.0.1", 0)) as silent, served(nonsense()) as url:
+        answers = {"hangs": f"http://127.0.0.1:{silent.getsockname()[1]}", "talks nonsense": url, "raises": "nowhere"}
+        monkeypatch.setenv("GITHUB_API_URL", answers[trouble])
+        begun = time.monotonic()
+        assert deploy("v1", GOOD, sha=sha).changed
+        assert time.monotonic() - begun < 20
+
+
+def nonsense() -> FastAPI:
+    api = FastAPI()
+    api.add_api_route("/{path:path}", lambda path: [1], methods=["GET", "POST"])
+    return api
 
 
 def test_the_state_of_all_environments(installation: Installation) -> None:
