@@ -7,6 +7,7 @@ machine lends its objects, and nothing is fetched at all (gitrepository-layout(5
 """
 
 import time
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -61,6 +62,7 @@ class Branch:
         self.where, self.name, self.head = where, name, ""
         self._scratch, self._trees = scratch, dict[str, dict[str, Entry]]()
         git.init(scratch, where)
+        self._deep = DEPTH
         self._partial = [] if git.lent(where) else [f"--depth={DEPTH}", "--filter=tree:0"]
         self._objects = Objects(scratch)
 
@@ -78,7 +80,7 @@ class Branch:
             AccessDenied, Unavailable: as the git server answers.
         """
         self._fetch(f"refs/heads/{self.name}", *self._partial)
-        self.head = (self._scratch / "FETCH_HEAD").read_text()[:40]
+        self.head, self._deep = (self._scratch / "FETCH_HEAD").read_text()[:40], DEPTH
         return self.head
 
     def read(self, path: str, at: str | None = None) -> bytes:
@@ -107,6 +109,15 @@ class Branch:
             found = self._entries(entry.object)
         return found
 
+    def prepare(self, path: str, at: Sequence[str]) -> None:
+        """Fetch a file as it is at many commits, folder by folder: so many fetches, however many the commits are."""
+        found = [self._object(each).split(maxsplit=2)[1].decode() for each in at]
+        for name in _names(path):
+            self._fetch_missing(found)
+            entries = (self._entries(tree).get(name) for tree in dict.fromkeys(found))
+            found = [entry.object for entry in entries if entry]
+        self._fetch_missing(found)
+
     def commit(self, path: str, content: bytes, message: str) -> str:
         """Make a commit on top of the head in which one existing file is different, and return its sha.
 
@@ -127,8 +138,9 @@ class Branch:
 
     def log(self, depth: int) -> list[Commit]:
         """The newest commits, newest first; commits alone are fetched for it."""
-        if depth > DEPTH and self._partial:
+        if depth > self._deep and self._partial:
             self._fetch(f"refs/heads/{self.name}", f"--depth={depth}", "--filter=tree:0")
+            self._deep = depth
         log = ("log", f"--max-count={depth}", "--format=%H %cI%n%B%x00", self.head)
         # Messages that are not UTF-8 are read as far as they can be: they end up in pages and tables.
         text = git.run_bytes(self.where, *log, directory=self._scratch).decode(errors="replace")
@@ -157,13 +169,16 @@ class Branch:
         return self._trees[tree]
 
     def _object(self, name: str) -> bytes:
+        self._fetch_missing([name])
         content = self._objects.read(name)
-        if content is None:
-            self._fetch(name, "--depth=1", "--filter=tree:0")
-            content = self._objects.read(name)
         if content is None:
             raise NotFound(f"{self.where.url} has no object {name}, which its branch {self.name} is made of.")
         return content
+
+    def _fetch_missing(self, names: Iterable[str]) -> None:
+        missing = [name for name in dict.fromkeys(names) if self._objects.read(name) is None]
+        if missing:
+            self._git("fetch", "-q", "--depth=1", "--filter=tree:0", "--no-tags", "origin", *missing)
 
     def _fetch(self, what: str, *options: str) -> None:
         self._git("fetch", "-q", *options, "--no-tags", "origin", what)

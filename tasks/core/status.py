@@ -71,6 +71,9 @@ def _environment(branch: Branch, repository: GitOps, environment: Environment, s
     except NotFound:
         return None
     deployed = ledger.of(branch, environment, shown)
+    branch.prepare(
+        plan.kustomization_in(branch, overlay), [each.commit for each in deployed[:shown] if not _told(each)]
+    )
     told = [_with_digests(branch, repository, overlay, each) for each in deployed[:shown]]
     history = tuple(Entry(deployment=each, fate=ledger.fate(each, deployed[:at])) for at, each in enumerate(told))
     return EnvironmentStatus(
@@ -83,12 +86,16 @@ def _environment(branch: Branch, repository: GitOps, environment: Environment, s
 
 def _with_digests(branch: Branch, repository: GitOps, overlay: str, deployment: Deployment) -> Deployment:
     """A deployment with what the overlay said at its commit, where its message does not tell."""
-    if deployment.server_digest or deployment.ui_digest:
+    if _told(deployment):
         return deployment
     with suppress(NotFound, InvalidInput):
         server, ui = _digests(repository, plan.images_at(branch, overlay, deployment.commit))
         return deployment.model_copy(update={"server_digest": server, "ui_digest": ui})
     return deployment
+
+
+def _told(deployment: Deployment) -> bool:
+    return bool(deployment.server_digest or deployment.ui_digest)
 
 
 def _digests(repository: GitOps, images: Sequence[ImageRef]) -> tuple[str, str]:

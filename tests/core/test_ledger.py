@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from tasks.core import git, ledger
 from tasks.core.branch import Branch, Commit
@@ -14,6 +15,7 @@ from tasks.core.models import Approval, ImageUpdate, Origin
 from tasks.core.promotion import check_soak, running
 from tasks.core.rollback import candidates, earlier
 from tasks.core.status import read
+from tests.sandbox.github import github
 from tests.sandbox.repositories import commit, log, show
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -266,3 +268,62 @@ def test_the_ledger_reaches_beyond_the_newest_commits(repository: GitOps, gitops
     with Branch(repository.where, "main", repository.work_dir / "far.git") as branch:
         branch.fetch()
         assert [each.tag for each in ledger.of(branch, "dev")] == ["v1"]
+
+
+def again(repository: GitOps, tag: str, sha: str) -> str:
+    """What comes of the same event once more."""
+    update = ImageUpdate(environment="dev", tag=tag, sha=sha, server_digest=digest(tag[-1]), ui_digest=digest(tag[-1]))
+    return write(repository, update, REGISTRY, lambda _: None).skipped
+
+
+def test_what_was_rolled_back_stays_away_after_another_rollback(repository: GitOps, source: Path) -> None:
+    one, two = (git_sha(source, ref) for ref in ("v1.0.0^{commit}", "main"))
+    put(repository, "v1")
+    put(repository, "v2", sha=one)
+    put(repository, "v3", sha=two)
+    restore(repository, back(repository, reason="v3 crashes"))
+    restore(repository, back(repository, reason="v2 does, too"))
+    assert "v3 crashes" in again(repository, "v3", two)
+    assert "v2 does, too" in again(repository, "v2", one)
+    assert not again(repository, "v4", "d" * 40)
+
+
+def test_what_was_rolled_back_long_ago_stays_away(repository: GitOps, gitops: Path, source: Path) -> None:
+    sha = git_sha(source, "main")
+    put(repository, "v1")
+    put(repository, "v2", sha=sha)
+    for turn in range(60):
+        commit(gitops, "main", {"README.md": str(turn)}, "docs")
+    restore(repository, back(repository))
+    assert "was rolled back in dev" in again(repository, "v2", sha)
+
+
+def test_a_rollback_prefers_what_was_seen_healthy(repository: GitOps) -> None:
+    good = put(repository, "v1")
+    put(repository, "v2")
+    failed = put(repository, "v3")
+    assert back(repository, of=failed).update.tag == "v2"
+    assert back(repository, of=failed, good=good).update.tag == "v1"
+    assert back(repository, of=failed, good=failed).update.tag == "v2", "that one is what failed"
+    restore(repository, back(repository, "v1"))
+    put(repository, "v4")
+    assert back(repository, good=failed).update.tag == "v1", "it was taken back since"
+
+
+def test_many_commits_of_the_old_workflow_take_no_more_fetches_than_few(gitops: Path, tmp_path: Path) -> None:
+    with github({"acme/devops": gitops}) as hub:
+        where = git.Remote(hub.clone_url("acme/devops"), SecretStr(hub.token))
+
+        def asked(deployments: int) -> int:
+            for turn in range(deployments):
+                entry = f"images:\n  - name: flowise-server\n    digest: {digest(f'{turn:x}')}\n  - name: flowise-ui\n"
+                commit(gitops, "main", {DEV: entry}, OLD)
+            before, repository = len(hub.requests), GitOps(where, "main", "argocd/apps/flowise/overlays", tmp_path)
+            history = read(repository, {}).environments[0].history
+            assert [each.deployment.server_digest for each in history[:2]] == [
+                digest(f"{turn:x}") for turn in (deployments - 1, deployments - 2)
+            ]
+            return len(hub.requests) - before
+
+        few = asked(3)
+        assert asked(12) <= few + 2
