@@ -3,7 +3,7 @@
 from prefect import task
 from prefect.logging import get_run_logger
 
-from tasks.connections import overlays
+from tasks.connections import github, overlays
 from tasks.core import gitops
 from tasks.core.models import Approval, ImageUpdate, Origin, UpdateResult
 from tasks.core.settings import load
@@ -38,6 +38,8 @@ def update_kustomization(
     """
     settings, log = load(), get_run_logger().info
     settings.require("ecr_registry")
+    if update.environment in settings.pull_requests and not dry_run:
+        github(settings, settings.gitops_repo)  # a branch that nobody can be asked to merge is not pushed
     result = gitops.write(
         overlays(settings, update.environment),
         update,

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from tasks.core import ledger, order, plan
-from tasks.core.branch import Branch
+from tasks.core.branch import DEPTH, Branch
 from tasks.core.errors import InvalidInput, LostRace, NotFound
 from tasks.core.git import Remote
 from tasks.core.images import Images
@@ -231,7 +231,7 @@ def _written(planned: UpdateResult, commit: str, approval: Approval | None, prop
 def _put(branch: Branch, repository: GitOps, update: ImageUpdate, edit: plan.Edit, message: str, folder: Path) -> str:
     """Commit and push; returns the commit, which may have been proposed before."""
     known = _known(repository, update.environment, edit, folder) if repository.propose else ""
-    if known:
+    if known and known not in (each.sha for each in branch.log(DEPTH)):  # merged, it proposes nothing any more
         return known
     commit = branch.commit(edit.path, edit.after.encode(), message)
     if repository.propose:

@@ -1,12 +1,13 @@
 """What runs in one environment, on its way to the next: the same digests, nothing built."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from tasks.core import ledger, plan
 from tasks.core.errors import InvalidInput, NotFound, NotProven
 from tasks.core.gitops import GitOps, on_branch, update_as_deployed
 from tasks.core.ledger import Deployment
-from tasks.core.models import Environment, ImageUpdate, Move, Origin
+from tasks.core.models import Environment, ImageRef, Move, Origin
 
 
 def running(
@@ -22,15 +23,15 @@ def running(
         deployed = ledger.of(branch, environment)
         if not deployed:
             raise NotFound(f"{environment} has no deployment yet.", f"Deploy to {environment} first.")
-        images = plan.images_at(branch, plan.overlay_of(repository.overlays, environment))
+        overlay = plan.overlay_of(repository.overlays, environment)
+        images, then = (plan.images_at(branch, overlay, at) for at in (None, deployed[0].commit))
     update, entries = update_as_deployed(repository, deployed[0], images, to, actor=actor, run=run)
-    _check_by_hand(deployed[0], update)
+    _check_by_hand(deployed[0], entries, then)
     return Move(update=update, origin=Origin(images=entries, promoted_from=_words(deployed[0]))), deployed[0]
 
 
-def _check_by_hand(deployment: Deployment, update: ImageUpdate) -> None:
-    told = (deployment.server_digest, deployment.ui_digest)
-    if any(told) and told != (update.server_digest or "", update.ui_digest or ""):
+def _check_by_hand(deployment: Deployment, now: Sequence[ImageRef], then: Sequence[ImageRef]) -> None:
+    if not set(now) <= set(then):
         raise InvalidInput(
             f"The overlay of {deployment.environment} was changed by hand since {deployment.commit[:7]} deployed "
             f"{deployment.tag}: which source commit its images are of, nobody can tell.",

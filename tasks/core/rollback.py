@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tasks.core import ledger, plan
 from tasks.core.branch import Branch
-from tasks.core.errors import Conflict, NotFound
+from tasks.core.errors import Conflict, InvalidInput, NotFound
 from tasks.core.gitops import GitOps, on_branch, update_as_deployed
 from tasks.core.ledger import Deployment
 from tasks.core.models import Environment, ImageUpdate, Move, Origin
@@ -44,7 +44,7 @@ def earlier(
     Raises:
         NotFound: there is no such deployment.
         Conflict: another update than ``of`` is deployed by now.
-        InvalidInput: its overlay named an image without a version.
+        InvalidInput: its overlay named an image without a version, or the name is that of several.
     """
     with on_branch(repository) as branch:
         found = ledger.search(branch, lambda deployed: _proven(deployed, good), environment) if good else None
@@ -74,10 +74,7 @@ def candidates(deployed: Sequence[Deployment]) -> list[Deployment]:
 
 def _pair(deployed: Sequence[Deployment], to: str, steps: int) -> tuple[Deployment, Deployment] | None:
     """The deployment to go back to, and the one that is there."""
-    if to:
-        target = next((each for each in deployed if _is(each, to)), None)
-    else:
-        target = next(iter(candidates(deployed)[steps - 1 :]), None)
+    target = _named(deployed, to) if to else next(iter(candidates(deployed)[steps - 1 :]), None)
     return (target, deployed[0]) if target else None
 
 
@@ -86,9 +83,20 @@ def _proven(deployed: Sequence[Deployment], good: ImageUpdate) -> tuple[Deployme
     return (target, deployed[0]) if target else None
 
 
+def _named(deployed: Sequence[Deployment], to: str) -> Deployment | None:
+    """The newest deployment of that name; it must not be one of several with other images."""
+    found = {each.version: each for each in reversed(deployed) if _is(each, to)}
+    if len(found) > 1:
+        known = ", ".join(f"{each.tag} ({each.commit[:SHORTEST]})" for each in reversed(found.values()))
+        raise InvalidInput(f"{to} names {len(found)} deployments with different images.", f"Give a commit: {known}.")
+    return next(iter(found.values()), None)
+
+
 def _is(deployment: Deployment, to: str) -> bool:
-    commits = (deployment.sha, deployment.commit)
-    return to == deployment.tag or (len(to) >= SHORTEST and any(commit.startswith(to) for commit in commits))
+    if to == deployment.tag:
+        return True
+    commits = (each for each in (deployment.sha, deployment.commit) if each)
+    return len(to) >= SHORTEST and any(each.startswith(to) or to.startswith(each) for each in commits)
 
 
 def _nothing(branch: Branch, environment: Environment, to: str, steps: int) -> NotFound:

@@ -327,3 +327,31 @@ def test_many_commits_of_the_old_workflow_take_no_more_fetches_than_few(gitops: 
 
         few = asked(3)
         assert asked(12) <= few + 2
+
+
+def test_the_old_workflow_s_images_are_promoted_unless_somebody_changed_them(repository: GitOps, gitops: Path) -> None:
+    entries = "images:\n  - name: flowise-server\n    digest: {}\n  - name: flowise-ui\n    newTag: abc1234\n"
+    commit(gitops, "main", {DEV: entries.format(digest("1"))}, OLD)
+    commit(gitops, "main", {"README.md": "more\n"}, "docs")
+    move, _ = running(repository, "dev", "staging", actor="", run="")
+    assert (move.update.tag, move.update.server_digest) == ("abc1234", digest("1"))
+    commit(gitops, "main", {DEV: entries.format(digest("9"))}, "by hand")
+    with pytest.raises(InvalidInput, match="changed by hand"):
+        running(repository, "dev", "staging", actor="", run="")
+
+
+def test_a_name_of_several_deployments_is_refused(repository: GitOps, gitops: Path) -> None:
+    put(repository, "edge", server_digest=digest("1"))
+    first = log(gitops)[0]["sha"]
+    put(repository, "edge", server_digest=digest("2"))
+    put(repository, "v3")
+    with pytest.raises(InvalidInput, match="edge names 2 deployments") as caught:
+        back(repository, "edge")
+    assert f"edge ({first[:7]})" in caught.value.hint
+    assert back(repository, first).update.server_digest == digest("1")
+
+
+def test_a_full_sha_finds_what_was_recorded_short(repository: GitOps) -> None:
+    put(repository, "v1", sha="abcdef1")
+    put(repository, "v2")
+    assert back(repository, "abcdef1" + "0" * 33).update.tag == "v1"

@@ -270,6 +270,35 @@ def test_a_pull_request_instead_of_a_push(
     assert not deploy("v3", BAD, "production", sha=two).proposed
 
 
+def test_without_a_token_no_branch_is_pushed(
+    hub: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITOPS_REPO", str(installation.gitops))
+    monkeypatch.setenv("PULL_REQUESTS", "production")
+    for name, value in (("GITOPS_TOKEN", ""), ("GITOPS_REPO", "acme/devops")):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(InvalidInput, match=r"is not a repository on GitHub|needs a token"):
+            deploy("v1", GOOD, "production")
+    assert head(installation.gitops, "flowise/production") is None
+
+
+def test_a_merged_or_closed_pull_request_is_followed_by_another(
+    hub: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULL_REQUESTS", "production")
+    before = overlay(installation, "production")
+    first = deploy("v1", GOOD, "production")
+    hub.changes.pulls[0]["state"] = "closed"
+    again = deploy("v1", GOOD, "production")
+    assert (again.commit, len(hub.changes.pulls)) == (first.commit, 2)
+    git(installation.gitops, "update-ref", "refs/heads/main", first.commit)
+    hub.changes.pulls[1]["state"] = "closed"
+    commit(installation.gitops, "main", {OVERLAY.format("production"): before}, "Revert by hand")
+    anew = deploy("v1", GOOD, "production")
+    assert anew.commit != first.commit, "that one is merged, and proposes nothing any more"
+    assert len(hub.changes.pulls) == 3
+
+
 def test_github_shows_it(
     hub: GitHub, argo: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
