@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr, ValidationError
 
+from tasks.core import bounded
 from tasks.core.address import http_url
 from tasks.core.argocd_application import Application
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, NotSynced, Unavailable
@@ -115,7 +116,7 @@ class ArgoCD:
 
     def _call(self, method: str, path: str, name: str, timeout: float, **request: Any) -> httpx.Response:  # noqa: ANN401
         try:
-            answer = self._http.request(method, path, timeout=timeout, **request)
+            answer = bounded.request(self._http, method, path, timeout, **request)
         except httpx.HTTPError as error:
             raise Unavailable(
                 f"Argo CD at {self.host} cannot be reached: {str(error) or type(error).__name__}.",
@@ -146,7 +147,7 @@ class ArgoCD:
 
     def _stranger(self, answer: httpx.Response) -> DeliveryError:
         to = answer.headers.get("location")
-        where = f", to {httpx.URL(to).host}" if answer.has_redirect_location and to else ""
+        where = f", to {to.partition('?')[0]:.200}" if answer.has_redirect_location and to else ""
         return InvalidInput(
             f"What answers at {self.host} is not Argo CD's API: {answer.status_code}{where}.",
             "Set ARGOCD_SERVER to Argo CD's own address; redirects are not followed, because of the token.",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import httpx
 
+from tasks.core import bounded
 from tasks.core.address import http_url
 from tasks.core.errors import NotProven, RolloutFailed
 from tasks.core.registry import on_loopback
@@ -24,7 +25,7 @@ def check_endpoint(
         tries: how often.
         seconds: between two tries.
         log: is called with each answer that is not the same as the one before.
-        timeout: seconds for each step of one try: connecting, and every piece of the answer.
+        timeout: seconds for each step of one try: connecting, waiting, and all of the answer.
 
     Returns:
         The answer, such as ``200 pong``.
@@ -35,10 +36,10 @@ def check_endpoint(
             to, such as a login page, says nothing about the server.
     """
     url, last = http_url(endpoint, path, "The endpoint"), ""
-    with httpx.Client(timeout=timeout, trust_env=not on_loopback(url.netloc.decode())) as client:
+    with httpx.Client(trust_env=not on_loopback(url.netloc.decode())) as client:
         for attempt in range(tries):
             time.sleep(seconds if attempt else 0)
-            healthy, answer = _ask(client, url)
+            healthy, answer = _ask(client, url, timeout)
             if healthy:
                 return answer
             if answer != last:
@@ -63,9 +64,9 @@ def check_now(endpoint: str, path: str, timeout: float = 10) -> None:
         raise NotProven(failure.message, "Mend it there first, or promote with force.") from None
 
 
-def _ask(client: httpx.Client, url: httpx.URL) -> tuple[bool, str]:
+def _ask(client: httpx.Client, url: httpx.URL, timeout: float) -> tuple[bool, str]:
     try:
-        answer = client.get(url)
+        answer = bounded.request(client, "GET", url, timeout)
     except httpx.HTTPError as error:
         return False, str(error) or type(error).__name__
     to = f"to {answer.headers['location']} " if answer.has_redirect_location else ""

@@ -1,13 +1,18 @@
 """Argo CD's API, as its stand-in answers: what each answer means, and that the token stays where it belongs."""
 
+import asyncio
 import socket
+import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 
 import pytest
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
 
 from tasks.core.argocd import ArgoCD
 from tasks.core.argocd_application import Application as Answer
@@ -15,6 +20,7 @@ from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFoun
 from tests.sandbox import argocd as sandbox
 from tests.sandbox.argocd import DENIED, FAILED_PRECONDITION, INTERNAL, error
 from tests.sandbox.argocd_controller import Application
+from tests.sandbox.in_process import served
 
 TOKEN = "hunter2.hunter2.hunter2"
 NAME = "flowise-dev"
@@ -68,6 +74,22 @@ def test_a_call_takes_no_longer_than_its_caller_has(running: sandbox.ArgoCD) -> 
     assert running.calls == ["refresh", "get"]
 
 
+async def dripping(_: Request) -> Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.05)
+
+    return StreamingResponse(pieces())
+
+
+def test_an_answer_that_never_ends_takes_no_longer_either() -> None:
+    with served(Starlette(routes=[Route("/{path:path}", dripping)])) as url, closing(client(url)) as argo:
+        begun = time.monotonic()
+        assert "was not whole after 0.3 seconds" in refusal(lambda: argo.application(NAME, within=0.3)).message
+        assert time.monotonic() - begun < 5
+
+
 def test_a_failing_refresh_does_not_hide_a_failing_server(running: sandbox.ArgoCD) -> None:
     running.failures += [error(INTERNAL, "application refresh deadline exceeded"), error(INTERNAL, "boom")]
     with closing(client(running.url)) as argo:
@@ -89,6 +111,7 @@ def test_a_failing_refresh_does_not_hide_a_failing_server(running: sandbox.ArgoC
         (JSONResponse({"hello": "world"}), InvalidInput),
         (HTMLResponse("nothing here", 404), InvalidInput),
         (RedirectResponse("https://login.example.com/?next=x"), InvalidInput),
+        (Response(status_code=302, headers={"location": "http://[not-an-address"}), InvalidInput),
     ],
 )
 def test_each_answer_means_something(answer: Response, kind: type[DeliveryError], running: sandbox.ArgoCD) -> None:
