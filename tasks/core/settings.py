@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     )
     auto_rollback: Annotated[tuple[Environment, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (),
-        description="Environments that go back to the deployment before when a rollout or health check fails.",
+        description="Environments that go back to the last good deployment when a rollout or health check fails.",
     )
     pull_requests: Annotated[tuple[Environment, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (),
