@@ -98,7 +98,7 @@ def update_as_deployed(
         InvalidInput: the overlay named an image without a tag or a digest, or not at all.
     """
     named = {image.name: image for image in images if image.tag or image.digest}
-    names = (repository.images.server.name, repository.images.ui.name)
+    names = repository.images.names
     missing = [name for name in names if name not in named]
     if missing:
         raise InvalidInput(

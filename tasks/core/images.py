@@ -52,6 +52,11 @@ class Images(Value):
     server: Annotated[ImageSpec, BeforeValidator(_more_of(SERVER))] = SERVER
     ui: Annotated[ImageSpec, BeforeValidator(_more_of(UI))] = UI
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """What they are called in the manifests: server, UI."""
+        return self.server.name, self.ui.name
+
     @model_validator(mode="after")
     def _two(self) -> "Images":
         if self.server.name == self.ui.name:

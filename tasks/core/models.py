@@ -189,8 +189,8 @@ class Origin(Value):
     """Where an update's images come from when nothing was built for it.
 
     ``images`` are the entries as they stand there, ``promoted_from`` an environment and a GitOps commit. A rollback
-    takes the deployment of the commit ``rolls_back`` back to that of ``restores``; ``reason`` is a person's, or an
-    error.
+    takes the deployment of the commit ``rolls_back`` back to that of ``restores``, or what came by hand since
+    ``restores``; ``reason`` is a person's, or an error.
     """
 
     images: tuple[ImageRef, ...]

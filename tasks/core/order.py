@@ -51,12 +51,13 @@ def objection(
 
 def _overtaken(origin: Origin, deployed: Sequence[Deployment]) -> str:
     """A rollback of what is no longer there."""
-    if not deployed or deployed[0].commit == origin.rolls_back:
+    expected = origin.rolls_back or origin.restores
+    if not deployed or deployed[0].commit == expected:
         return ""
     newest = deployed[0]
     return (
         f"{newest.environment} got {newest.tag} by commit {newest.commit[:7]} meanwhile, "
-        f"after {origin.rolls_back[:7]}, which was to be rolled back. Nothing was written."
+        f"after {expected[:7]}, which was to be rolled back. Nothing was written."
     )
 
 

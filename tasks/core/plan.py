@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -68,6 +68,21 @@ def images_at(branch: Branch, overlay: str, commit: str | None = None) -> tuple[
     """
     path = kustomization_in(branch, overlay, commit)
     return tuple(kustomization.read_images(_text(branch.read(path, commit), path), where=path))
+
+
+def changed_by_hand(branch: Branch, overlay: str, since: str, names: Collection[str]) -> bool:
+    """Whether an overlay names other versions of these images than at the commit that deployed them.
+
+    Raises:
+        NotFound: there is no such overlay.
+        InvalidInput: its kustomization is not one.
+    """
+    now = images_at(branch, overlay)
+    try:
+        then = images_at(branch, overlay, since)
+    except (NotFound, InvalidInput):
+        return True
+    return {image for image in now if image.name in names} != {image for image in then if image.name in names}
 
 
 def overlay_of(overlays: str, environment: Environment) -> str:

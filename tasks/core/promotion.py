@@ -1,13 +1,12 @@
 """What runs in one environment, on its way to the next: the same digests, nothing built."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from tasks.core import ledger, plan
 from tasks.core.errors import InvalidInput, NotFound, NotProven
 from tasks.core.gitops import GitOps, on_branch, update_as_deployed
 from tasks.core.ledger import Deployment
-from tasks.core.models import Environment, ImageRef, Move, Origin
+from tasks.core.models import Environment, Move, Origin
 
 
 def running(
@@ -24,19 +23,19 @@ def running(
         if not deployed:
             raise NotFound(f"{environment} has no deployment yet.", f"Deploy to {environment} first.")
         overlay = plan.overlay_of(repository.overlays, environment)
-        images, then = (plan.images_at(branch, overlay, at) for at in (None, deployed[0].commit))
+        if plan.changed_by_hand(branch, overlay, deployed[0].commit, repository.images.names):
+            raise _by_hand(deployed[0])
+        images = plan.images_at(branch, overlay)
     update, entries = update_as_deployed(repository, deployed[0], images, to, actor=actor, run=run)
-    _check_by_hand(deployed[0], entries, then)
     return Move(update=update, origin=Origin(images=entries, promoted_from=_words(deployed[0]))), deployed[0]
 
 
-def _check_by_hand(deployment: Deployment, now: Sequence[ImageRef], then: Sequence[ImageRef]) -> None:
-    if not set(now) <= set(then):
-        raise InvalidInput(
-            f"The overlay of {deployment.environment} was changed by hand since {deployment.commit[:7]} deployed "
-            f"{deployment.tag}: which source commit its images are of, nobody can tell.",
-            f"Deploy to {deployment.environment} again, and promote that.",
-        )
+def _by_hand(deployment: Deployment) -> InvalidInput:
+    return InvalidInput(
+        f"The overlay of {deployment.environment} was changed by hand since {deployment.commit[:7]} deployed "
+        f"{deployment.tag}: which source commit its images are of, nobody can tell.",
+        f"Deploy to {deployment.environment} again, and promote that.",
+    )
 
 
 def check_soak(deployment: Deployment, seconds: int, now: datetime | None = None) -> None:

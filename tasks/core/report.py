@@ -47,7 +47,8 @@ def _origin(result: UpdateResult) -> str:
     if origin.promoted_from:
         return f"Promoted from `{origin.promoted_from}`.\n\n"
     why = f": {literal(origin.reason)}" if origin.reason else "."
-    return f"Takes back `{origin.rolls_back[:7]}` and restores `{origin.restores[:7]}`{why}\n\n"
+    taken = f"`{origin.rolls_back[:7]}`" if origin.rolls_back else "what came by hand"
+    return f"Takes back {taken} and restores `{origin.restores[:7]}`{why}\n\n"
 
 
 def _rollout(result: UpdateResult) -> str:

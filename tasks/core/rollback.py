@@ -46,17 +46,22 @@ def earlier(
         Conflict: another update than ``of`` is deployed by now.
         InvalidInput: its overlay named an image without a version, or the name is that of several.
     """
+    overlay = plan.overlay_of(repository.overlays, environment)
     with on_branch(repository) as branch:
+        newest = next(iter(ledger.of(branch, environment)), None)
+        names = repository.images.names
+        by_hand = newest is not None and plan.changed_by_hand(branch, overlay, newest.commit, names)
+        if of and newest:
+            _check_there(of, newest, by_hand=by_hand)
         found = ledger.search(branch, lambda deployed: _proven(deployed, good), environment) if good else None
-        found = found or ledger.search(branch, lambda deployed: _pair(deployed, to, steps), environment)
+        found = found or ledger.search(branch, lambda deployed: _pair(deployed, to, steps, by_hand), environment)
         if not found:
             raise _nothing(branch, environment, to, steps)
         target, current = found
-        if of and not current.brings(of):
-            raise Conflict(f"{environment} got {current.tag} by {current.commit[:7]} meanwhile.", "That one stays.")
-        images = plan.images_at(branch, plan.overlay_of(repository.overlays, environment), target.commit)
+        images = plan.images_at(branch, overlay, target.commit)
     update, entries = update_as_deployed(repository, target, images, environment, actor=actor, run=run)
-    origin = Origin(images=entries, restores=target.commit, rolls_back=current.commit, reason=reason)
+    rolls_back = current.commit if current.commit != target.commit else ""
+    origin = Origin(images=entries, restores=target.commit, rolls_back=rolls_back, reason=reason)
     return Move(update=update, origin=origin)
 
 
@@ -72,9 +77,17 @@ def candidates(deployed: Sequence[Deployment]) -> list[Deployment]:
     return list(first.values())[1:]
 
 
-def _pair(deployed: Sequence[Deployment], to: str, steps: int) -> tuple[Deployment, Deployment] | None:
-    """The deployment to go back to, and the one that is there."""
-    target = _named(deployed, to) if to else next(iter(candidates(deployed)[steps - 1 :]), None)
+def _check_there(of: ImageUpdate, newest: Deployment, *, by_hand: bool) -> None:
+    if not newest.brings(of):
+        raise Conflict(f"{of.environment} got {newest.tag} by {newest.commit[:7]} meanwhile.", "That one stays.")
+    if by_hand:
+        raise Conflict(f"{of.environment} was changed by hand since {newest.commit[:7]}.", "That change stays.")
+
+
+def _pair(deployed: Sequence[Deployment], to: str, steps: int, by_hand: bool) -> tuple[Deployment, Deployment] | None:
+    """The deployment to go back to, and the newest one; from what came by hand, that one is the first step back."""
+    backwards = [*(deployed[:1] if by_hand else ()), *candidates(deployed)]
+    target = _named(deployed, to) if to else next(iter(backwards[steps - 1 :]), None)
     return (target, deployed[0]) if target else None
 
 

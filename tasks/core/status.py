@@ -80,7 +80,7 @@ def _environment(branch: Branch, repository: GitOps, environment: Environment, s
         environment=environment,
         images=images,
         history=history,
-        by_hand=bool(told) and told[0].version[1:] != _digests(repository, images),
+        by_hand=bool(told) and plan.changed_by_hand(branch, overlay, told[0].commit, repository.images.names),
     )
 
 

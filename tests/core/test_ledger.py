@@ -355,3 +355,27 @@ def test_a_full_sha_finds_what_was_recorded_short(repository: GitOps) -> None:
     put(repository, "v1", sha="abcdef1")
     put(repository, "v2")
     assert back(repository, "abcdef1" + "0" * 33).update.tag == "v1"
+
+
+def test_from_what_came_by_hand_the_first_step_back_is_the_deployment(repository: GitOps, gitops: Path) -> None:
+    put(repository, "v1")
+    failed = put(repository, "v2", sha="b" * 40)
+    deployed_as = show(gitops, "main", DEV)
+    commit(gitops, "main", {DEV: deployed_as.replace(digest("2"), digest("9"))}, "by hand")
+    with pytest.raises(Conflict, match="changed by hand"):
+        back(repository, of=failed)
+    move = back(repository)
+    assert (move.update.tag, back(repository, steps=2).update.tag) == ("v2", "v1")
+    assert restore(repository, move).changed
+    assert show(gitops, "main", DEV) == deployed_as
+    assert "Rolls-Back" not in log(gitops)[0]["body"], "v2 is what is there, and may be deployed again"
+    assert back(repository).update.tag == "v1"
+
+
+def test_a_tag_that_was_changed_by_hand_is_seen(repository: GitOps, gitops: Path) -> None:
+    put(repository, "v1", server_digest=None, ui_digest=None)
+    assert not read(repository, {}).environments[0].by_hand
+    commit(gitops, "main", {DEV: show(gitops, "main", DEV).replace("newTag: v1", "newTag: v9", 1)}, "by hand")
+    assert read(repository, {}).environments[0].by_hand
+    with pytest.raises(InvalidInput, match="changed by hand"):
+        running(repository, "dev", "staging", actor="", run="")
