@@ -28,7 +28,7 @@ def request(update: ImageUpdate, planned: UpdateResult, source: git.Remote | Non
         f"# {update.environment}: {update.tag}\n\n"
         f"Asked for by {report.literal(update.actor or 'nobody in particular')}. "
         "**Approve** switched on has this written; off, it is rejected.\n\n"
-        f"{_images(planned.changes)}\n\n"
+        f"{report.origin(planned)}{_images(planned.changes)}\n\n"
         f"## Source commits\n\n{source_commits.markdown(planned.replaces, update.sha or '', source, work_dir)}\n"
     )
 

@@ -25,7 +25,7 @@ def updated(result: UpdateResult) -> str:
     return (
         f"## {result.overlay_path}\n\n"
         f"{_where(result)} `{result.commit}`\n\n"
-        f"{_origin(result)}{_approval(result)}{changes(result.changes)}\n{_rollout(result)}"
+        f"{origin(result)}{_approval(result)}{changes(result.changes)}\n{_rollout(result)}"
         f"```diff\n{result.diff.rstrip()}\n```\n"
     )
 
@@ -34,21 +34,22 @@ def proposed(update: ImageUpdate, result: UpdateResult, commits: str) -> str:
     """The text of a pull request: who asks, what changes, and the source commits in between."""
     asked = f"Asked for by {literal(update.actor)}.\n\n" if update.actor else ""
     return (
-        f"{asked}{_origin(result)}{changes(result.changes)}\n"
+        f"{asked}{origin(result)}{changes(result.changes)}\n"
         f"## Source commits\n\n{commits}\n\n"
         f"```diff\n{result.diff.rstrip()}\n```\n"
     )
 
 
-def _origin(result: UpdateResult) -> str:
-    origin = result.origin
-    if not origin:
+def origin(result: UpdateResult) -> str:
+    """Where images come from that nothing was built for; empty for those of a build."""
+    told = result.origin
+    if not told:
         return ""
-    if origin.promoted_from:
-        return f"Promoted from `{origin.promoted_from}`.\n\n"
-    why = f": {literal(origin.reason)}" if origin.reason else "."
-    taken = f"`{origin.rolls_back[:7]}`" if origin.rolls_back else "what came by hand"
-    return f"Takes back {taken} and restores `{origin.restores[:7]}`{why}\n\n"
+    if told.promoted_from:
+        return f"Promoted from `{told.promoted_from}`.\n\n"
+    why = f": {literal(told.reason)}" if told.reason else "."
+    taken = f"`{told.rolls_back[:7]}`" if told.rolls_back else "what came by hand"
+    return f"Takes back {taken} and restores `{told.restores[:7]}`{why}\n\n"
 
 
 def _rollout(result: UpdateResult) -> str:

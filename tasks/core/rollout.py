@@ -6,7 +6,7 @@ from typing import Literal
 
 from tasks.core.argocd import ArgoCD
 from tasks.core.argocd_application import Application, OperationState
-from tasks.core.errors import NotProven, Retryable, RolloutFailed
+from tasks.core.errors import InvalidInput, NotProven, Retryable, RolloutFailed
 from tasks.core.models import Environment, Rollout
 from tasks.core.rollout_goal import Goal, History, operation_words, seen_after_operation, succeeded
 
@@ -51,7 +51,7 @@ def wait_for_rollout(
         RolloutFailed: the operation failed, the application is Degraded, a sync window is closed, or time is up.
         NotFound: there is no such application.
         AccessDenied: the token is wrong, expired, or not enough.
-        InvalidInput: what answers is not Argo CD.
+        InvalidInput: what answers the first time is not Argo CD.
     """
     begun = time.monotonic()
     watch = _Watch(argo, application, Goal(commit, digests, history), log)
@@ -107,7 +107,10 @@ class _Watch:
                 self._argo.sync(self._name, prune=app.prunes, within=within)
                 self._log(f"{self._name}: sync asked for")
             distance = self._goal.distance(app)
-        except Retryable as error:
+        except (Retryable, InvalidInput) as error:
+            # A proxy's page while Argo CD restarts, say; what never was Argo CD will not become it.
+            if isinstance(error, InvalidInput) and self._app is None:
+                raise
             self._tell([error.message])
             return None
         self._tell(distance + app.unready() if distance else [])

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import SecretStr
 
 from tasks.core.argocd import ArgoCD
-from tasks.core.errors import AccessDenied, NotFound, RolloutFailed, Unavailable
+from tasks.core.errors import AccessDenied, InvalidInput, NotFound, RolloutFailed, Unavailable
 from tasks.core.git import Remote
 from tasks.core.gitops import GitOps
 from tasks.core.gitops_history import GitOpsHistory
@@ -270,6 +270,22 @@ class TestItArrives:
         world.argo.failures += [error(INTERNAL, "boom"), HTMLResponse("<html>", 502), error(INTERNAL, "boom")]
         assert world.wait().revision == PUSHED
         assert len([line for line in world.heard if "500 boom" in line]) <= 2
+
+    def test_a_proxy_that_answers_meanwhile_is_waited_for(self, world: World) -> None:
+        world.push(PUSHED)
+        step, calls = world.app.step, world.argo.calls
+
+        def restarting() -> None:
+            step()
+            if len(calls) == 3:
+                world.argo.failures += [HTMLResponse("<html>404 page not found", 404), HTMLResponse("<html>Soon.")]
+
+        world.app.step = restarting
+        assert world.wait().revision == PUSHED
+        assert any("is not Argo CD's API: 404" in line for line in world.heard)
+        world.argo.failures.append(HTMLResponse("<html>Soon."))
+        with pytest.raises(InvalidInput, match="is not Argo CD's API"):
+            world.wait()
 
     def test_git_that_fails_for_a_while_is_waited_for(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         world.push(PUSHED, COMMENT)

@@ -219,3 +219,31 @@ def test_nothing_to_approve_is_not_asked(held: Installation, monkeypatch: pytest
     monkeypatch.setenv("APPROVAL_REQUIRED", '["production"]')
     assert not update_flowise_deployment("production", "v6", sha=newer).diff
     assert update_flowise_deployment("production", "v5", sha=older).skipped
+
+
+def test_an_operator_sees_where_a_promotion_and_a_rollback_come_from(served: Installation) -> None:
+    one, two = (git(served.source, "rev-parse", ref).decode().strip() for ref in ("v1.0.0^{commit}", "main"))
+    digests = [f"sha256:{character * 64}" for character in "12"]
+    first = update_flowise_deployment("production", "v1", one, *[digests[0]] * 2)
+    before = show(served.gitops, "main", PRODUCTION)
+    there = update_flowise_deployment("staging", "v2", two, *[digests[1]] * 2)
+
+    run = start("promote", parameters={"environment": "production"})
+    shown = question(served, until(served, run.id, "Suspended"))
+    assert f"Promoted from `staging {there.commit}`" in shown
+    assert f"@{digests[0][:19]}" in shown
+    assert f"@{digests[1][:19]}" in shown
+    assert f"+ {two[:7]} perf(server)" in shown
+    resume(served, run.id, YES)
+    until(served, run.id, "Completed")
+    promoted = log(served.gitops)[0]
+    lines = {"Approved by: Robin", f"Promoted-From: staging {there.commit}", f"Source SHA: {two}"}
+    assert lines <= set(promoted["body"].splitlines())
+
+    run = start("rollback", parameters={"environment": "production", "to": "", "reason": "it is slow"})
+    shown = question(served, until(served, run.id, "Suspended"))
+    assert f"Takes back `{promoted['sha'][:7]}` and restores `{first.commit[:7]}`: it is slow" in shown
+    assert f"- {two[:7]} perf(server)" in shown
+    resume(served, run.id, YES)
+    until(served, run.id, "Completed")
+    assert show(served.gitops, "main", PRODUCTION) == before
