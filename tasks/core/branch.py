@@ -8,7 +8,7 @@ machine lends its objects, and nothing is fetched at all (gitrepository-layout(5
 
 import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -35,17 +35,40 @@ def _names(path: str) -> list[str]:
 
 
 class Commit(NamedTuple):
-    """A commit on the branch; ``at`` is when it was committed."""
+    """A commit on the branch; ``at`` is when it came there, in UTC: was committed, or merged."""
 
     sha: str
     at: datetime
     message: str
 
 
-def _commit(entry: str) -> Commit:
-    head, _, message = entry.partition("\n")
-    sha, _, at = head.partition(" ")
-    return Commit(sha, datetime.fromisoformat(at), message)
+def _commits(log: str) -> list[Commit]:
+    """The commits of a log whose entries begin with a line of sha, committer's date and parents."""
+    entries = [entry.lstrip("\n").partition("\n") for entry in log.split("\0")[:-1]]
+    heads = [head.split() for head, _, _ in entries]
+    parents = {sha: there for sha, _, *there in heads}
+    dates = {sha: datetime.fromisoformat(at).astimezone(UTC) for sha, at, *_ in heads}
+    came = _arrivals(parents)
+    return [
+        Commit(sha, dates[came.get(sha, sha)], message) for sha, (_, _, message) in zip(parents, entries, strict=True)
+    ]
+
+
+def _arrivals(parents: dict[str, list[str]]) -> dict[str, str]:
+    """By which commit of the branch itself (its first parents) each one came there; newest first, as in a log."""
+    own, sha = list[str](), next(iter(parents), "")
+    while sha in parents:
+        own.append(sha)
+        sha = next(iter(parents[sha]), "")
+    came = dict[str, str]()
+    for tip in reversed(own):
+        new = [tip]
+        while new:
+            each = new.pop()
+            if each in parents and each not in came:
+                came[each] = tip
+                new += parents[each]
+    return came
 
 
 class Branch:
@@ -141,10 +164,10 @@ class Branch:
         if depth > self._deep and self._partial:
             self._fetch(f"refs/heads/{self.name}", f"--depth={depth}", "--filter=tree:0")
             self._deep = depth
-        log = ("log", f"--max-count={depth}", "--format=%H %cI%n%B%x00", self.head)
+        log = ("log", f"--max-count={depth}", "--format=%H %cI %P%n%B%x00", self.head)
         # Messages that are not UTF-8 are read as far as they can be: they end up in pages and tables.
         text = git.run_bytes(self.where, *log, directory=self._scratch).decode(errors="replace")
-        return [_commit(entry.lstrip("\n")) for entry in text.split("\0")[:-1]]
+        return _commits(text)
 
     def push(self, commit: str) -> None:
         """Make a commit the branch's new head.

@@ -17,6 +17,7 @@ from tasks.core.rollback import candidates, earlier
 from tasks.core.status import read
 from tests.sandbox.github import github
 from tests.sandbox.repositories import commit, log, show
+from tests.sandbox.repositories import git as run_git
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REGISTRY = "r.example"
@@ -256,9 +257,7 @@ def test_the_state_of_all_environments(repository: GitOps, gitops: Path, source:
 
 
 def git_sha(bare: Path, ref: str) -> str:
-    from tests.sandbox.repositories import git as run
-
-    return run(bare, "rev-parse", ref).decode().strip()
+    return run_git(bare, "rev-parse", ref).decode().strip()
 
 
 def test_the_ledger_reaches_beyond_the_newest_commits(repository: GitOps, gitops: Path) -> None:
@@ -379,3 +378,18 @@ def test_a_tag_that_was_changed_by_hand_is_seen(repository: GitOps, gitops: Path
     assert read(repository, {}).environments[0].by_hand
     with pytest.raises(InvalidInput, match="changed by hand"):
         running(repository, "dev", "staging", actor="", run="")
+
+
+def test_what_was_merged_is_there_since_then(repository: GitOps, gitops: Path) -> None:
+    """Proposed at nine, merged at noon, by somebody in Vietnam: the soak time begins at noon."""
+    on_main = log(gitops)[0]["sha"]
+    overlay = show(gitops, "main", DEV)
+    proposed = commit(gitops, "flowise/dev", {DEV: f"{overlay}# v1\n"}, OLD, start=on_main)
+    stamp = "A <a@example.com> 1893474000 +0700"
+    merge = f"tree {git_sha(gitops, f'{proposed}^{{tree}}')}\nparent {on_main}\nparent {proposed}\n"
+    merge += f"author {stamp}\ncommitter {stamp}\n\nMerge pull request #1\n"
+    merged = run_git(gitops, "hash-object", "-t", "commit", "-w", "--stdin", stdin=merge.encode()).decode().strip()
+    run_git(gitops, "update-ref", "refs/heads/main", merged)
+    (entry,) = read(repository, {}).environments[0].history
+    assert entry.deployment.commit == proposed
+    assert entry.deployment.at.isoformat() == "2030-01-01T05:00:00+00:00"

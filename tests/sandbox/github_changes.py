@@ -1,8 +1,8 @@
 """The part of the GitHub stand-in that people look at: pull requests, commit statuses, deployments.
 
 Follows https://docs.github.com/en/rest/pulls/pulls (422 where the head's branch is missing or has a pull request
-already), .../rest/commits/statuses and .../rest/deployments (states; 422 for others). Nothing is merged here: a test
-does that in git and says ``closed``.
+already, or is merged), .../rest/commits/statuses and .../rest/deployments (states; 422 for others). Nothing is merged
+here: a test does that in git and says ``closed``.
 """
 
 from collections.abc import Callable
@@ -74,6 +74,8 @@ class Changes:
             return _invalid("head")
         if any(pull["head"]["ref"] == sent["head"] and pull["state"] == "open" for pull in self.pulls):
             return _invalid(f"A pull request already exists for {request.path_params['owner']}:{sent['head']}.")
+        if not await run_in_threadpool(repositories.git, bare, "rev-list", "-1", f"{sent['base']}..{sent['head']}"):
+            return _invalid(f"No commits between {sent['base']} and {sent['head']}")
         number = len(self.pulls) + 1
         pull = {
             "number": number,
