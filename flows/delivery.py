@@ -79,8 +79,9 @@ def taken_back(update: ImageUpdate, failure: RolloutFailed) -> RolloutFailed:
         if not result.skipped:
             result = roll_out(back.update, result)
             summarize_update(result)
-    except DeliveryError as error:
-        return RolloutFailed(f"{failure.message} And its rollback failed: {error.message}", error.hint)
+    except Exception as error:  # whatever it is, the run ends with both facts
+        said, hint = (error.message, error.hint) if isinstance(error, DeliveryError) else (one_line(str(error)), "")
+        return RolloutFailed(f"{failure.message} And its rollback failed: {said}", hint)
     if instead := overtaken(result):
         return RolloutFailed(f"{failure.message} Not rolled back: {instead}", failure.hint)
     return RolledBack(

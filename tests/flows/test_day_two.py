@@ -180,6 +180,19 @@ def test_it_goes_back_to_the_last_one_that_was_good(
     assert overlay(installation) == good
 
 
+def test_whatever_a_rollback_fails_of_both_facts_are_told(
+    breaking: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy("v1", GOOD)
+
+    def broken(_: str) -> None:
+        raise RuntimeError("The Prefect server is away.")
+
+    monkeypatch.setattr("flows.delivery.last_good", broken)
+    with pytest.raises(RolloutFailed, match=r"Degraded.* And its rollback failed: The Prefect server is away\."):
+        deploy("v2", BAD)
+
+
 def test_the_first_deployment_has_nothing_to_go_back_to(breaking: ArgoCD, installation: Installation) -> None:
     with pytest.raises(RolloutFailed, match=r"Degraded.*And its rollback failed: dev has no deployment 1 back"):
         deploy("v1", BAD)
