@@ -50,6 +50,13 @@ def test_the_event_starts_the_second_flow_with_its_parameters(
     assert result.ui.digest in overlay
 
 
+def test_every_run_is_one_process(served: Installation) -> None:
+    """Of the two that Prefect takes without a command, the first costs two seconds and only prepares the other."""
+    deployed = served.ask("deployments/filter", {"work_pools": {"name": {"any_": ["flowise"]}}})
+    assert len(deployed) == 6
+    assert {each["job_variables"].get("command") for each in deployed} == {"python -m prefect.engine"}
+
+
 def test_the_form_knows_its_values(served: Installation) -> None:
     name = "deployments/name/deploy-to-k8s/deploy-to-k8s"
     schema = httpx.get(f"{served.server.api_url}/{name}", trust_env=False).json()["parameter_openapi_schema"]
