@@ -93,8 +93,11 @@ def one_line(text: str, limit: int = LINE) -> str:
 
 
 def _sent(result: DeployResult) -> str:
-    run = result.update_run
-    to = f": [{run.name}]({run.url}) was {run.state} at that time" if run else ""
+    run, to = result.update_run, ""
+    if run:
+        to = f": [{run.name}]({run.url}) was {run.state} at that time"
+    elif result.dispatched_via == "prefect-event":
+        to = ", and **no run has come of it**: is the trigger of update-flowise-deployment there and switched on"
     return f"Sent on its way via `{result.dispatched_via}`{to}.\n"
 
 
