@@ -12,8 +12,12 @@ from tasks.github_status import shown_on_github
 from tasks.limits import one_run_in
 from tasks.pull_request import open_pull_request
 from tasks.rollout import check_health, rollout
+from tasks.stopped import said_if_stopped
 from tasks.summary import summarize_update
 from tasks.update_kustomization import update_kustomization
+
+WRITING = "The commit is on the GitOps branch as a whole, or not at all; running again makes no second one."
+WRITTEN = "Commit %s is on the GitOps branch and stays, and Argo CD goes on with it; rollback takes it back."
 
 
 def deliver(
@@ -40,7 +44,7 @@ def write(
     update: ImageUpdate, force: bool, dry_run: bool, approval: Approval | None, origin: Origin | None
 ) -> UpdateResult:
     """Commit the update, unless it must not be or is not approved; nobody waits for the environment meanwhile."""
-    with one_run_in(update.environment):
+    with one_run_in(update.environment), said_if_stopped(WRITING):
         return update_kustomization(update, force, dry_run, approval, origin)
 
 
@@ -57,8 +61,9 @@ def roll_out_or_back(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
 
 def roll_out(result: UpdateResult) -> UpdateResult:
     """See the commit into the cluster, and its endpoint answer."""
-    arrived = rollout(result)
-    return result.model_copy(update={"rollout": arrived.model_copy(update={"endpoint": check_health(result)})})
+    with said_if_stopped(WRITTEN % result.commit[:7]):
+        arrived = rollout(result)
+        return result.model_copy(update={"rollout": arrived.model_copy(update={"endpoint": check_health(result)})})
 
 
 def taken_back(update: ImageUpdate, failure: RolloutFailed) -> RolloutFailed:

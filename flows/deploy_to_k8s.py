@@ -32,9 +32,11 @@ from tasks.follow import follow
 from tasks.get_digest import get_digest
 from tasks.set_env import set_env
 from tasks.starter import starter
+from tasks.stopped import said_if_stopped
 from tasks.summary import summarize_deploy
 from tasks.update_kustomization import update_kustomization
 
+BUILDING = "Nothing is written to the GitOps repository; an image that was pushed already is found by the next run."
 NO_RUN = "No run of update-flowise-deployment has come of the event."
 TRIGGER = "Its trigger is made by `prefect --no-prompt deploy --all`, and must be switched on under Automations."
 
@@ -67,7 +69,7 @@ def deploy_to_k8s(
     settings.require("source_repo", "gitops_repo", "ecr_registry")
     via = dispatch_via or settings.dispatch_via
     target = set_env(environment, ref, node_version, tag_version)
-    with checkout(source_repository(settings), target.sha, settings.work_dir) as source:
+    with said_if_stopped(BUILDING), checkout(source_repository(settings), target.sha, settings.work_dir) as source:
         server, ui = build_images(target, source, force and not asked_before())
     update = image_update(target, server, ui, actor or starter())
     dispatch(update, via)

@@ -8,9 +8,11 @@ from tasks.core.models import LINE, BuiltImage, DeployResult, ImageChange, Image
 
 def deployed(result: DeployResult) -> str:
     """The first flow's summary: the images, and how the second flow was told."""
-    rows = "\n".join(_image(image) for image in (result.server, result.ui))
+    rows = "\n".join(_image_rows(image) for image in (result.server, result.ui))
     then = updated(result.update) if result.update else _sent(result)
-    return f"# {result.environment}: {result.tag}\n\nSource commit `{result.sha}`\n\n{rows}\n\n{then}"
+    return (
+        f"# {result.environment}: {result.tag}\n\nSource commit `{result.sha}`\n\n| images |\n| --- |\n{rows}\n\n{then}"
+    )
 
 
 def updated(result: UpdateResult) -> str:
@@ -101,10 +103,10 @@ def _sent(result: DeployResult) -> str:
     return f"Sent on its way via `{result.dispatched_via}`{to}.\n"
 
 
-def _image(image: BuiltImage) -> str:
+def _image_rows(image: BuiltImage) -> str:
     tags = ", ".join(f"`{tag[:16]}`" for tag in image.tags)
-    # The page has not the width for a table with digests.
-    return f"- **{image.repository}**, {literal(image.reused) or 'built'}, as {tags}\n\n  `{image.digest}`"
+    # Rows of one column: nowhere else is the page's type small enough for a digest, and two do not fit side by side.
+    return f"| **{image.repository}**, {literal(image.reused) or 'built'}, as {tags} |\n| `{image.digest}` |"
 
 
 def _change_row(change: ImageChange) -> str:
