@@ -16,8 +16,8 @@ from tasks.stopped import said_if_stopped
 from tasks.summary import summarize_update
 from tasks.update_kustomization import update_kustomization
 
-WRITING = "The commit is on the GitOps branch as a whole, or not at all; running again makes no second one."
-WRITTEN = "Commit %s is on the GitOps branch and stays, and Argo CD goes on with it; rollback takes it back."
+WRITING = "Stopped. The commit is on the GitOps branch as a whole, or not at all; running again makes no second one."
+WRITTEN = "Stopped. Commit %s is on the GitOps branch and stays, and Argo CD goes on with it; rollback takes it back."
 
 
 def deliver(

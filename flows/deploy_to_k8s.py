@@ -36,7 +36,9 @@ from tasks.stopped import said_if_stopped
 from tasks.summary import summarize_deploy
 from tasks.update_kustomization import update_kustomization
 
-BUILDING = "Nothing is written to the GitOps repository; an image that was pushed already is found by the next run."
+BUILDING = (
+    "Stopped. Nothing is written to the GitOps repository; an image that was pushed already is found by the next run."
+)
 NO_RUN = "No run of update-flowise-deployment has come of the event."
 TRIGGER = "Its trigger is made by `prefect --no-prompt deploy --all`, and must be switched on under Automations."
 

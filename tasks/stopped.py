@@ -13,5 +13,5 @@ def said_if_stopped(words: str) -> Iterator[None]:
     try:
         yield
     except TerminationSignal:
-        get_run_logger().warning("Stopped. %s", words)
+        get_run_logger().warning(words)
         raise
