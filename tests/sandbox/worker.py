@@ -1,6 +1,5 @@
-"""A worker as the README starts one: in the project's folder, with this virtual environment first in the PATH."""
+"""A worker as the README starts one: in the project's folder, whose settings for Prefect it reads."""
 
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,9 +19,6 @@ def worker(env: Mapping[str, str], log: Path, *options: str) -> Iterator[None]:
         log: the file for its output.
         options: of ``prefect worker start``.
     """
-    path = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
     command = [sys.executable, "-m", "prefect", "--no-prompt", "worker", "start", "--pool", "flowise", *options]
-    with running(
-        command, log=log, ready=lambda: "started!" in log.read_text(), env={**env, "PATH": path}, folder=PROJECT
-    ):
+    with running(command, log=log, ready=lambda: "started!" in log.read_text(), env=env, folder=PROJECT):
         yield
