@@ -15,8 +15,12 @@ from tasks.last_good import last_good, remember
 from tasks.limits import one_run_in
 from tasks.pull_request import open_pull_request
 from tasks.rollout import check_health, rollout
+from tasks.stopped import said_if_stopped
 from tasks.summary import summarize_update
 from tasks.update_kustomization import update_kustomization
+
+WRITING = "Stopped. The commit is on the GitOps branch as a whole, or not at all; running again makes no second one."
+WRITTEN = "Stopped. Commit %s is on the GitOps branch and stays, and Argo CD goes on with it; rollback takes it back."
 
 
 def deliver(
@@ -44,7 +48,7 @@ def write(
     update: ImageUpdate, force: bool, dry_run: bool, approval: Approval | None, origin: Origin | None
 ) -> UpdateResult:
     """Commit the update, unless it must not be or is not approved; nobody waits for the environment meanwhile."""
-    with one_run_in(update.environment):
+    with one_run_in(update.environment), said_if_stopped(WRITING):
         return update_kustomization(update, force, dry_run, approval, origin)
 
 
@@ -62,11 +66,12 @@ def roll_out_or_back(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
 
 def roll_out(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
     """See the commit into the cluster, and its endpoint answer."""
-    arrived = rollout(result)
-    if arrived.status != "superseded":
-        arrived = arrived.model_copy(update={"endpoint": check_health(result)})
-        if arrived.status == "healthy" or arrived.endpoint:
-            remember(update, return_state=True)  # what cannot be remembered is deployed all the same
+    with said_if_stopped(WRITTEN % result.commit[:7]):
+        arrived = rollout(result)
+        if arrived.status != "superseded":
+            arrived = arrived.model_copy(update={"endpoint": check_health(result)})
+    if arrived.status == "healthy" or arrived.endpoint:
+        remember(update, return_state=True)  # what cannot be remembered is deployed all the same
     return result.model_copy(update={"rollout": arrived})
 
 

@@ -2,12 +2,14 @@
 
 from prefect import flow
 from prefect.futures import wait
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.update_flowise_deployment import update_flowise_deployment
 from tasks.approval import ask, asked_before, handed_over, needed
 from tasks.build_image import build_server, build_ui
 from tasks.connections import source_repository
+from tasks.core.errors import UpdateFailed
 from tasks.core.models import (
     Approval,
     BuiltImage,
@@ -21,6 +23,7 @@ from tasks.core.models import (
     Target,
     Transport,
     UpdateResult,
+    UpdateRun,
 )
 from tasks.core.settings import load
 from tasks.core.source import Source, checkout
@@ -29,8 +32,15 @@ from tasks.follow import follow
 from tasks.get_digest import get_digest
 from tasks.set_env import set_env
 from tasks.starter import starter
+from tasks.stopped import said_if_stopped
 from tasks.summary import summarize_deploy
 from tasks.update_kustomization import update_kustomization
+
+BUILDING = (
+    "Stopped. Nothing is written to the GitOps repository; an image that was pushed already is found by the next run."
+)
+NO_RUN = "No run of update-flowise-deployment has come of the event."
+TRIGGER = "Its trigger is made by `prefect --no-prompt deploy --all`, and must be switched on under Automations."
 
 
 @flow(name="deploy-to-k8s", flow_run_name="{environment} {ref}")
@@ -61,7 +71,7 @@ def deploy_to_k8s(
     settings.require("source_repo", "gitops_repo", "ecr_registry")
     via = dispatch_via or settings.dispatch_via
     target = set_env(environment, ref, node_version, tag_version)
-    with checkout(source_repository(settings), target.sha, settings.work_dir) as source:
+    with said_if_stopped(BUILDING), checkout(source_repository(settings), target.sha, settings.work_dir) as source:
         server, ui = build_images(target, source, force and not asked_before())
     update = image_update(target, server, ui, actor or starter())
     dispatch(update, via)
@@ -73,7 +83,7 @@ def deploy_to_k8s(
         ui=ui,
         dispatched_via=via,
         update=update_inline(update, force) if via == "inline" else None,
-        update_run=follow(update) if via == "prefect-event" else None,
+        update_run=event_run(update, settings.dispatch_wait > 0) if via == "prefect-event" else None,
     )
     summarize_deploy(result)
     return result
@@ -102,6 +112,24 @@ def image_update(target: Target, server: BuiltImage, ui: BuiltImage, actor: str)
         actor=actor,
         workflow_run_id=flow_run.id,
     )
+
+
+def event_run(update: ImageUpdate, awaited: bool) -> UpdateRun | None:
+    """The second flow's run. Where there is none, the event goes out once more: a server that was stopped right after
+    it took one has lost it, and the same event twice is one update.
+
+    Raises:
+        UpdateFailed: the run did not do what it was to do, or is waited for and does not come.
+    """
+    if run := follow(update):
+        return run
+    dispatch(update, "prefect-event")
+    run = follow(update)
+    if not run and awaited:
+        raise UpdateFailed(NO_RUN, TRIGGER)
+    if not run:
+        get_run_logger().warning("%s %s", NO_RUN, TRIGGER)
+    return run
 
 
 def update_inline(update: ImageUpdate, force: bool) -> UpdateResult:

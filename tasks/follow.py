@@ -3,6 +3,7 @@
 import time
 from datetime import UTC, datetime, timedelta
 
+import httpx
 from prefect import task
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
@@ -11,9 +12,10 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.logging import get_run_logger
 from prefect.utilities.urls import url_for
 
-from tasks.core.errors import UpdateFailed
+from tasks.core.errors import Unavailable, UpdateFailed
 from tasks.core.models import ImageUpdate, UpdateRun
 from tasks.core.settings import load
+from tasks.policy import RETRIES
 
 FLOW = "update-flowise-deployment"
 
@@ -27,25 +29,29 @@ CLOCKS = timedelta(minutes=5)
 """How far this machine's clock may be from the server's."""
 
 
-@task(name="follow-update", task_run_name="follow {update.tag} in {update.environment}")
+@task(name="follow-update", task_run_name="follow {update.tag} in {update.environment}", **RETRIES)
 def follow(update: ImageUpdate) -> UpdateRun | None:
     """Find the run that the event of this update started, and wait ``DISPATCH_WAIT`` seconds for its end.
 
-    ``None`` where there is none, because nothing has the trigger of prefect.yaml; the alert on lost events tells why.
+    ``None`` where there is none.
 
     Raises:
         UpdateFailed: it ended, and did not do what it was to do.
+        Unavailable: Prefect does not answer.
     """
-    settings, log = load(), get_run_logger().info
-    with get_client(sync_client=True) as client:
-        run = _found(client, update)
-        if run is None:
-            log("No run of %s has come of the event. Is it deployed, with its trigger?", FLOW)
-            return None
-        link = url_for(run) or ""
-        log("%s runs as %s: %s", FLOW, run.name, link)
-        if settings.dispatch_wait:
-            run = _ended(client, run, settings.dispatch_wait)
+    try:
+        with get_client(sync_client=True) as client:
+            run = _found(client, update)
+            return _followed(client, run) if run else None
+    except httpx.HTTPError as error:
+        raise Unavailable(f"Prefect does not tell of {FLOW}: {error}", "Is the API up?") from None
+
+
+def _followed(client: SyncPrefectClient, run: FlowRun) -> UpdateRun:
+    link, seconds = url_for(run) or "", load().dispatch_wait
+    get_run_logger().info("%s runs as %s: %s", FLOW, run.name, link)
+    if seconds:
+        run = _ended(client, run, seconds)
     state = run.state.name if run.state else ""
     if run.state and (run.state.is_failed() or run.state.is_crashed() or run.state.is_cancelled()):
         raise UpdateFailed(

@@ -2,19 +2,24 @@
 
 from prefect.artifacts import create_markdown_artifact
 
-from tasks.core import report
+from tasks.core import links, report
 from tasks.core.models import DeployResult, UpdateResult
+from tasks.core.settings import load
 
 
 def summarize_deploy(result: DeployResult) -> None:
     """Leave the first flow's summary in the run's artifacts, and as the newest under its key."""
     create_markdown_artifact(
-        report.deployed(result), key=f"deploy-{result.environment}", description=f"{result.tag} to {result.environment}"
+        report.deployed(result) + links.of_deploy(result, load()),
+        key=f"deploy-{result.environment}",
+        description=f"{result.tag} to {result.environment}",
     )
 
 
 def summarize_update(result: UpdateResult) -> None:
     """Leave the second flow's summary in the run's artifacts, and as the newest under its key."""
     create_markdown_artifact(
-        report.updated(result), key=f"update-{result.environment}", description=f"{result.tag} in {result.environment}"
+        report.updated(result) + links.of_update(result, load()),
+        key=f"update-{result.environment}",
+        description=f"{result.tag} in {result.environment}",
     )

@@ -50,7 +50,7 @@ def remote(repository: str, token: SecretStr | None, api_url: str, timeout: floa
     """
     _check_address(repository)
     if ON_GITHUB.fullmatch(repository):
-        return Remote(f"{_web_url(api_url)}/{repository}.git", token, timeout)
+        return Remote(f"{web_url(api_url)}/{repository}.git", token, timeout)
     return Remote(repository, token, timeout)
 
 
@@ -68,8 +68,8 @@ def _check_address(repository: str) -> None:
         raise InvalidInput(f"{repository!r:.100} is not a git repository.", "Use owner/name, a git URL or a path.")
 
 
-def _web_url(api_url: str) -> str:
-    # https://api.github.com -> https://github.com, https://HOST/api/v3 -> https://HOST
+def web_url(api_url: str) -> str:
+    """Where people and git go: https://github.com for https://api.github.com, https://HOST for https://HOST/api/v3."""
     return api_url.rstrip("/").removesuffix("/api/v3").replace("://api.", "://", 1)
 
 

@@ -8,9 +8,11 @@ from tasks.core.models import LINE, BuiltImage, DeployResult, ImageChange, Image
 
 def deployed(result: DeployResult) -> str:
     """The first flow's summary: the images, and how the second flow was told."""
-    rows = "\n".join(_image(image) for image in (result.server, result.ui))
+    rows = "\n".join(_image_rows(image) for image in (result.server, result.ui))
     then = updated(result.update) if result.update else _sent(result)
-    return f"# {result.environment}: {result.tag}\n\nSource commit `{result.sha}`\n\n{rows}\n\n{then}"
+    return (
+        f"# {result.environment}: {result.tag}\n\nSource commit `{result.sha}`\n\n| images |\n| --- |\n{rows}\n\n{then}"
+    )
 
 
 def updated(result: UpdateResult) -> str:
@@ -97,15 +99,18 @@ def one_line(text: str, limit: int = LINE) -> str:
 
 
 def _sent(result: DeployResult) -> str:
-    run = result.update_run
-    to = f": [{run.name}]({run.url}) was {run.state} at that time" if run else ""
+    run, to = result.update_run, ""
+    if run:
+        to = f": [{run.name}]({run.url}) was {run.state} at that time"
+    elif result.dispatched_via == "prefect-event":
+        to = ", and **no run has come of it**: is the trigger of update-flowise-deployment there and switched on"
     return f"Sent on its way via `{result.dispatched_via}`{to}.\n"
 
 
-def _image(image: BuiltImage) -> str:
+def _image_rows(image: BuiltImage) -> str:
     tags = ", ".join(f"`{tag[:16]}`" for tag in image.tags)
-    # The page has not the width for a table with digests.
-    return f"- **{image.repository}**, {literal(image.reused) or 'built'}, as {tags}\n\n  `{image.digest}`"
+    # Rows of one column: nowhere else is the page's type small enough for a digest, and two do not fit side by side.
+    return f"| **{image.repository}**, {literal(image.reused) or 'built'}, as {tags} |\n| `{image.digest}` |"
 
 
 def _change_row(change: ImageChange) -> str:

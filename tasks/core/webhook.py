@@ -106,7 +106,7 @@ class Receiver:
         _check_repository(push.repository, self._source, "push")
         if push.ref != self._ref:
             return Ignored(f"{push.ref!r:.100} was pushed; {self._ref} is deployed.")
-        if push.deleted:
+        if push.deleted or not push.after.strip("0"):  # the zeros are git's for no commit
             return Ignored(f"{self._ref} was deleted.")
         # Where files may be missing from the list: rather one deployment too many than a change that is missed.
         if push.is_complete() and not any(self._paths.matching(push.files())):
@@ -145,8 +145,10 @@ def _parsed(shape: type[Shape], body: bytes) -> Shape:
     except ValidationError as error:
         # Without the values, which come from outside and may be huge.
         said = "; ".join(f"{'.'.join(map(str, each['loc'])):.80}: {each['msg']:.200}" for each in error.errors()[:5])
+        broken = error.errors()[0]["type"] == "json_invalid"
         raise InvalidInput(
-            f"The payload is not one of {shape.__name__.lower()}: {said}.", "Its content type must be application/json."
+            f"The payload is not one of {shape.__name__.lower()}: {said}.",
+            "The webhook's content type must be application/json." if broken else "",
         ) from None
 
 

@@ -100,6 +100,7 @@ def test_a_file_of_any_commit_counts() -> None:
         ({"ref": "refs/tags/main"}, "'refs/tags/main' was pushed"),
         ({"ref": "refs/heads/\x1b[31mred" + "x" * 5000}, "refs/heads/\\x1b[31m"),
         ({"deleted": True, "after": "0" * 40, "commits": [], "head_commit": None}, "refs/heads/main was deleted"),
+        ({"after": "0" * 40}, "refs/heads/main was deleted"),
         ({"commits": [commit(SHA, modified=["docs/guide.md"])]}, "No changed file"),
     ],
 )
@@ -225,6 +226,16 @@ def test_a_dispatch_of_the_source_repository_and_where_there_is_no_other() -> No
     refused("repository_dispatch", dispatched(SOURCE, "flowise-image-updated", update()))
     refused("repository_dispatch", dispatched("", "flowise-image-updated", update()), gitops_repo="")
     refused("repository_dispatch", dispatched(GITOPS, "flowise-image-updated", None))
+
+
+def test_a_form_is_told_from_a_payload_that_lacks_something() -> None:
+    """GitHub's other content type; an operator sees the answer under Recent Deliveries."""
+    with pytest.raises(InvalidInput, match="content type must be application/json"):
+        decide("push", b"payload=%7B%22zen%22%3A1%7D")
+    with pytest.raises(InvalidInput) as caught:
+        decide("push", {key: value for key, value in GOOD.items() if key != "after"})
+    assert "after: Field required" in str(caught.value)
+    assert "content type" not in str(caught.value)
 
 
 def refused(event: str, payload: object, **settings: Any) -> None:

@@ -32,8 +32,8 @@ from tests.sandbox.argocd_controller import follow
 from tests.sandbox.optional import optional
 from tests.sandbox.postgres import postgres
 from tests.sandbox.prefect_server import PrefectServer, prefect_server, used
-from tests.sandbox.processes import running
 from tests.sandbox.registry import Registry
+from tests.sandbox.worker import worker as take_runs
 
 PROJECT = Path(__file__).parents[2]
 TASKS = (
@@ -142,16 +142,16 @@ def worker(server: PrefectServer, docker_host: str, tmp_path_factory: pytest.Tem
             patch.setenv(name, "one for each test")
         list(set_up(load()))
     prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
-    env = {**os.environ, **server.environment(), "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    env = {**os.environ, **server.environment()}
     options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    log = tmp_path_factory.mktemp("worker") / "worker.log"
     # Side by side: both take most of their time to load Prefect.
-    with subprocess.Popen([*prefect, "deploy", "--all"], cwd=PROJECT, env=env, **options) as deploying:
-        command = [*prefect, "worker", "start", "--pool", "flowise"]
-        with running(command, log=log, ready=lambda: "started!" in log.read_text(), env=env):
-            said, _ = deploying.communicate(timeout=120)
-            assert deploying.returncode == 0, said
-            yield
+    with (
+        subprocess.Popen([*prefect, "deploy", "--all"], cwd=PROJECT, env=env, **options) as deploying,
+        take_runs(env, tmp_path_factory.mktemp("worker") / "worker.log"),
+    ):
+        said, _ = deploying.communicate(timeout=120)
+        assert deploying.returncode == 0, said
+        yield
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from tasks.core.settings import load
 from tests.flows.conftest import PROJECT
 from tests.sandbox.notifications import Notifications, notifications
 from tests.sandbox.prefect_server import PrefectServer, prefect_server, used
-from tests.sandbox.processes import running
 from tests.sandbox.watched import fails, passes
+from tests.sandbox.worker import worker as take_runs
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,16 @@ def worker(told: Told) -> Iterator[None]:
     for name in ("waits", "asks"):
         found = Flow.from_source(source=str(PROJECT), entrypoint=f"tests/sandbox/watched.py:{name}")
         found.deploy(
-            name=name, work_pool_name="flowise", tags=["flowise"], build=False, push=False, print_next_steps=False
+            name=name,
+            work_pool_name="flowise",
+            job_variables={"command": f"{sys.executable} -m prefect.engine"},  # as in prefect.yaml
+            tags=["flowise"],
+            build=False,
+            push=False,
+            print_next_steps=False,
         )
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "flowise"]
-    log = server.home / "worker.log"
-    env = {**os.environ, **server.environment(), "PREFECT_WORKER_QUERY_SECONDS": "1", "PYTHONPATH": str(PROJECT)}
-    with running(command, log=log, ready=lambda: "started!" in log.read_text(), env=env):
+    env = {**os.environ, **server.environment(), "PYTHONPATH": str(PROJECT)}
+    with take_runs(env, server.home / "worker.log"):
         yield
 
 

@@ -1,5 +1,6 @@
 """prefect.yaml as it is: both flows on a process work pool, run by a worker."""
 
+import sys
 from typing import Any
 
 import httpx
@@ -48,6 +49,14 @@ def test_the_event_starts_the_second_flow_with_its_parameters(
     overlay = show(served.gitops, "main", "argocd/apps/flowise/overlays/staging/kustomization.yaml")
     assert result.server.digest in overlay
     assert result.ui.digest in overlay
+
+
+def test_every_run_is_one_process(served: Installation) -> None:
+    """Of the two that Prefect takes without a command, the first costs two seconds and only prepares the other."""
+    deployed = served.ask("deployments/filter", {"work_pools": {"name": {"any_": ["flowise"]}}})
+    assert len(deployed) == 6
+    commands = {each["job_variables"].get("command") for each in deployed}
+    assert commands == {f"{sys.executable} -m prefect.engine"}, "whatever the worker's PATH is"
 
 
 def test_the_form_knows_its_values(served: Installation) -> None:

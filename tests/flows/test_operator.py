@@ -187,5 +187,6 @@ def test_a_run_cancelled_in_the_menu_stops_its_build(served: Installation, opera
 
     operator.sees_state("Cancelled")
     until(lambda: not asleep())
+    operator.reads_the_log("Stopped. Nothing is written to the GitOps repository", "Newest to oldest")
     assert state(served, run)["type"] == "CANCELLED"
     assert head(served.gitops) == before

@@ -35,6 +35,12 @@ def test_both_flows_work_over_https_with_a_token(hub: GitHub, installation: Inst
     result = deploy_to_k8s(environment="dev", ref="main")
     assert head(installation.gitops) == result.update.commit
 
+    newest = installation.ask(
+        "artifacts/filter", {"sort": "CREATED_DESC", "artifacts": {"key": {"any_": ["deploy-dev"]}}}
+    )
+    for repository, sha in (("flowise", result.sha), ("devops", result.update.commit)):
+        assert f"/acme/{repository}/commit/{sha})" in newest[0]["data"]
+
 
 def test_a_repository_dispatch_carries_what_the_other_repository_s_workflow_expects(
     hub: GitHub, installation: Installation

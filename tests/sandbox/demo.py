@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from tests.sandbox.processes import SandboxError, running
+from tests.sandbox.processes import SandboxError
 from tests.sandbox.stage import Stage, stage
+from tests.sandbox.worker import PROJECT, worker
 
-PROJECT = Path(__file__).parents[2]
 DEPLOY = "from flows import deploy_to_k8s as d; print(d(environment='dev', ref='main').model_dump_json())"
 
 console = Console(highlight=False)
@@ -142,26 +141,11 @@ def serve(here: Stage) -> None:
     env = here.environment()
     for command in ([sys.executable, "-m", "flows.setup"], [*prefect, "deploy", "--all"]):
         subprocess.run(command, cwd=PROJECT, env=env, check=True, stdout=subprocess.DEVNULL)
-    with worker(here, [*prefect, "worker", "start", "--pool", "flowise", "--name", "demo"]):
+    with worker(env, here.server.home / "worker.log", "--name", "demo"):
         console.rule("Ready")
         say(f"[bold]{here.server.ui_url}/deployments[/]: pick deploy-to-k8s and click Run. Ctrl-C ends it all.")
         with Live(Spinner("dots", "waiting for you"), console=console, transient=True):
             signal.pause()
-
-
-@contextmanager
-def worker(here: Stage, command: list[str]) -> Iterator[None]:
-    """A worker in this project's folder, until the block ends."""
-    folder = here.server.home
-    env = {**here.environment(), "PREFECT_WORKER_QUERY_SECONDS": "1"}
-    with running(command, log=folder / "worker.log", ready=lambda: online(here), env=env):
-        yield
-
-
-def online(here: Stage) -> bool:
-    """Whether a worker of the pool has said that it is there."""
-    answer = httpx.post(f"{here.server.api_url}/work_pools/flowise/workers/filter", json={}, trust_env=False)
-    return answer.is_success and any(each["status"] == "ONLINE" for each in answer.json())
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ def running(
     log: Path,
     ready: Callable[[], bool],
     env: Mapping[str, str] | None = None,
+    folder: Path | None = None,
     timeout: float = 60,
     grace: float = 10,
 ) -> Iterator[subprocess.Popen[bytes]]:
@@ -55,16 +56,17 @@ def running(
 
     Args:
         command: the program and its arguments.
-        log: the file for its output; its folder becomes the working directory.
+        log: the file for its output.
         ready: asked again and again until it says yes.
         env: the whole environment; by default this process's own.
+        folder: the working directory; the log's by default.
         timeout: seconds until a server that isn't ready counts as failed.
         grace: seconds between SIGTERM and SIGKILL at the end.
 
     Raises:
         SandboxError: it ended or wasn't ready in time; the message holds the end of its log.
     """
-    process = _start(command, log, env)
+    process = _start(command, log, env, folder or log.parent)
     try:
         with _guarded(process.pid, grace):
             _wait(process, log, ready, timeout)
@@ -73,7 +75,9 @@ def running(
         _stop_group(process, grace)
 
 
-def _start(command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+def _start(
+    command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None, folder: Path
+) -> subprocess.Popen[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -81,7 +85,7 @@ def _start(command: Sequence[str | Path], log: Path, env: Mapping[str, str] | No
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            cwd=log.parent,
+            cwd=folder,
             env=env,
             start_new_session=True,
         )

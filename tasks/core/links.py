@@ -1,0 +1,74 @@
+"""Where a browser finds what a summary names. What is not known to be on the web has no address, and no link."""
+
+import re
+from collections.abc import Iterator
+
+from tasks.core.address import http_url
+from tasks.core.errors import InvalidInput
+from tasks.core.git import ON_GITHUB, web_url
+from tasks.core.models import DeployResult, Environment, UpdateResult
+from tasks.core.rollout import application_of
+from tasks.core.settings import Settings
+
+ON_A_SERVER = re.compile(r"https?://(?P<path>[^@?#\s()]+?)(\.git)?/?")
+OVER_SSH = re.compile(r"(ssh://)?git@(?P<host>[\w.-]+)[:/](?P<name>[\w./-]+?)(\.git)?/?")
+IN_ECR = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr(-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com/(?P<name>[a-z0-9._/-]+)"
+)
+
+
+def of_deploy(result: DeployResult, settings: Settings) -> str:
+    """A line with links to the source commit, the images, and where the second flow ran inline, what it did."""
+    images = (result.server, result.ui)
+    return _line(
+        (f"source commit {result.sha[:7]}", commit(settings.source_repo, settings, result.sha)),
+        *((image.repository, in_ecr(f"{settings.ecr_registry}/{image.repository}")) for image in images),
+        *(_update(result.update, settings) if result.update else ()),
+    )
+
+
+def of_update(result: UpdateResult, settings: Settings) -> str:
+    """A line with links to the GitOps commit, the images and Argo CD's application."""
+    images = ((each.name, in_ecr(each.new_name or each.name)) for each in result.images)
+    return _line(*images, *_update(result, settings))
+
+
+def commit(repository: str, settings: Settings, sha: str) -> str:
+    """The page of a commit, by the repository as a setting names it; GitHub, Gitea and GitLab have it there alike."""
+    if ON_GITHUB.fullmatch(repository):
+        repository = f"{web_url(settings.github_api_url)}/{repository}"
+    elif found := OVER_SSH.fullmatch(repository):
+        repository = f"https://{found['host']}/{found['name']}"
+    found = ON_A_SERVER.fullmatch(repository)
+    scheme = repository.partition("://")[0]
+    return f"{scheme}://{found['path']}/commit/{sha}" if found and sha else ""
+
+
+def in_ecr(image: str) -> str:
+    """The page of an image's repository in AWS's console; other registries have none that all of them share."""
+    found = IN_ECR.fullmatch(image)
+    if not found:
+        return ""
+    region, account, name = found["region"], found["account"], found["name"]
+    return f"https://{region}.console.aws.amazon.com/ecr/repositories/private/{account}/{name}?region={region}"
+
+
+def application(environment: Environment, settings: Settings) -> str:
+    """The page of an environment's application in Argo CD."""
+    if not settings.argocd_server:
+        return ""
+    try:
+        path = f"applications/{application_of(environment)}"
+        return str(http_url(settings.argocd_server, path, "ARGOCD_SERVER"))
+    except InvalidInput:  # the rollout says so, where it is wanted
+        return ""
+
+
+def _update(result: UpdateResult, settings: Settings) -> Iterator[tuple[str, str]]:
+    yield f"GitOps commit {result.commit[:7]}", commit(settings.gitops_repo, settings, result.commit)
+    yield f"{application_of(result.environment)} in Argo CD", application(result.environment, settings)
+
+
+def _line(*links: tuple[str, str]) -> str:
+    shown = " · ".join(f"[{name}]({address})" for name, address in links if address)
+    return f"\n{shown}\n" if shown else ""
