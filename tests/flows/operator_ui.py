@@ -62,8 +62,14 @@ class Operator:
         self.page.goto(f"{self.url}/v2/runs/flow-run/{run}")
 
     def sees_state(self, name: str) -> None:
-        """The run's state, which the page keeps up to date."""
-        expect(self.main.get_by_text(name, exact=True).first).to_be_visible()
+        """The run's state, which the page keeps up to date, as a rule: anew, as a person would, where it does not."""
+        state = self.main.get_by_text(name, exact=True).first
+        for _ in range(5):
+            with suppress(AssertionError):
+                expect(state).to_be_visible(timeout=20_000)
+                return
+            self.page.reload()
+        expect(state).to_be_visible()
 
     def resumes(self, dialog: Locator) -> None:
         """The dialog's button; again, where the server was too busy to take the answer."""
