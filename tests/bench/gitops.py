@@ -52,9 +52,11 @@ from pathlib import Path
 from tasks.core.git import Remote
 from tasks.core.gitops import GitOps, write
 from tasks.core.models import ImageUpdate
+from pydantic import SecretStr
 """
 WRITE = f"""
-place = GitOps(Remote(sys.argv[1]), "main", "argocd/apps/flowise/overlays", Path(tempfile.gettempdir()))
+where = Remote(sys.argv[1], SecretStr(sys.argv[3]))
+place = GitOps(where, "main", "argocd/apps/flowise/overlays", Path(tempfile.gettempdir()))
 assert write(place, ImageUpdate(environment="dev", tag=sys.argv[2]), "{REGISTRY}", lambda _: None).changed
 """
 ROUNDS = 7
@@ -135,22 +137,35 @@ def sizes(folder: Path, console: Console) -> None:
 
 
 def writers(folder: Path, console: Console) -> None:
-    """The second table: many at once against one after the other."""
-    bare = repository(folder / "writers.git", 100)
+    """The second table: many at once against one after the other, on disk and over HTTP."""
+    table = Table("", "on disk", "ratio", "over HTTP", "ratio", title=f"{WRITERS} updates of one repository, seconds")
+    bare = {place: repository(folder / f"{place}.git", 100) for place in ("disk", "http")}
+    with github({"bench/writers": bare["http"]}) as hub:
+        url = hub.clone_url("bench/writers")
+        urls = {"disk": (str(bare["disk"]),) * 2, "http": (url, url.replace("://", f"://x:{hub.token}@"))}
+        took = {place: _written(folder / place, *urls[place], hub.token, bare[place]) for place in bare}
+    for row in took["disk"]:
+        cells = ((took[place][row], took[place]["script, in sequence"]) for place in bare)
+        table.add_row(row, *(f"{each:.2f}" for seconds, script in cells for each in (seconds, seconds / script)))
+    console.print(table)
+
+
+def _written(folder: Path, url: str, with_token: str, token: str, bare: Path) -> dict[str, float]:
+    folder.mkdir()
     started = time.perf_counter()
     for number in range(WRITERS):
-        script(str(bare), f"s{number}", folder)
+        script(with_token, f"s{number}", folder)
     in_sequence = time.perf_counter() - started
     start = together(lambda number: [START])
-    at_once = together(lambda number: [START + WRITE, str(bare), f"w{number}"])
+    at_once = together(lambda number: [START + WRITE, url, f"w{number}", token])
     landed = [each["subject"] for each in log(bare)][:WRITERS]
     assert sorted(landed) == sorted(f"chore(dev): update flowise images to w{number}" for number in range(WRITERS))
-    table = Table("", "seconds", "ratio", title=f"{WRITERS} updates of one repository")
-    table.add_row("script, in sequence", f"{in_sequence:.2f}", "1")
-    table.add_row("processes at once, all of it", f"{at_once:.2f}", f"{at_once / in_sequence:.2f}")
-    table.add_row("as many that only import Python's modules", f"{start:.2f}", f"{start / in_sequence:.2f}")
-    table.add_row("the difference: the updates", f"{at_once - start:.2f}", f"{(at_once - start) / in_sequence:.2f}")
-    console.print(table)
+    return {
+        "script, in sequence": in_sequence,
+        "processes at once, all of it": at_once,
+        "as many that only import Python's modules": start,
+        "the difference: the updates": at_once - start,
+    }
 
 
 def together(arguments: Callable[[int], list[str]]) -> float:
