@@ -8,6 +8,9 @@ from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 from tests.flows.conftest import PROJECT
 
+SHORT = 20_000
+"""Milliseconds until a page that does not show something is loaded anew."""
+
 
 class Operator:
     """A person in front of a page of the UI."""
@@ -22,12 +25,12 @@ class Operator:
     def opens_the_form(self, deployment: str) -> None:
         """From the UI's address to the Run form, as the menus lead there; anew where the server is busy."""
         run = self.page.get_by_role("button", name="Run", exact=True)
-        for _ in range(3):
-            self.page.goto(self.url)
-            self.page.get_by_role("link", name="Deployments", exact=True).click()
-            self.page.get_by_role("link", name=deployment, exact=True).first.click()
+        for _ in range(5):
             with suppress(TimeoutError):
-                run.wait_for(timeout=20_000)
+                self.page.goto(self.url)
+                self.page.get_by_role("link", name="Deployments", exact=True).click(timeout=SHORT)
+                self.page.get_by_role("link", name=deployment, exact=True).first.click(timeout=SHORT)
+                run.wait_for(timeout=SHORT)
                 break
         run.click()
         self.page.get_by_role("menuitem", name="Custom run").click()
@@ -55,21 +58,24 @@ class Operator:
     def views_the_new_run(self) -> None:
         """The button of the message that says a run was made."""
         self.page.get_by_role("button", name="View run").click()
-        self.page.get_by_role("tab", name="Logs").wait_for()
+        self._sees(self.page.get_by_role("tab", name="Logs"))
 
     def opens_the_run(self, run: str) -> None:
         """A run's page, as a link in an alert or a log leads there."""
         self.page.goto(f"{self.url}/v2/runs/flow-run/{run}")
 
     def sees_state(self, name: str) -> None:
-        """The run's state, which the page keeps up to date, as a rule: anew, as a person would, where it does not."""
-        state = self.main.get_by_text(name, exact=True).first
+        """The run's state, which the page keeps up to date, as a rule."""
+        self._sees(self.main.get_by_text(name, exact=True).first)
+
+    def _sees(self, what: Locator) -> None:
+        """What is to show; where it does not, the page is loaded anew, as a person would."""
         for _ in range(5):
             with suppress(AssertionError):
-                expect(state).to_be_visible(timeout=20_000)
+                expect(what).to_be_visible(timeout=SHORT)
                 return
             self.page.reload()
-        expect(state).to_be_visible()
+        expect(what).to_be_visible()
 
     def resumes(self, dialog: Locator) -> None:
         """The dialog's button; again, where the server was too busy to take the answer."""
