@@ -102,7 +102,7 @@ class Branch:
             NotFound: there is no such repository or branch.
             AccessDenied, Unavailable: as the git server answers.
         """
-        self._fetch(f"refs/heads/{self.name}", *self._partial)
+        self._fetch([f"refs/heads/{self.name}"], *self._partial)
         self.head, self._deep = (self._scratch / "FETCH_HEAD").read_text()[:40], DEPTH
         return self.head
 
@@ -162,7 +162,7 @@ class Branch:
     def log(self, depth: int) -> list[Commit]:
         """The newest commits, newest first; commits alone are fetched for it."""
         if depth > self._deep and self._partial:
-            self._fetch(f"refs/heads/{self.name}", f"--depth={depth}", "--filter=tree:0")
+            self._fetch([f"refs/heads/{self.name}"], f"--depth={depth}", "--filter=tree:0")
             self._deep = depth
         log = ("log", f"--max-count={depth}", "--format=%H %cI %P%n%B%x00", self.head)
         # Messages that are not UTF-8 are read as far as they can be: they end up in pages and tables.
@@ -192,8 +192,10 @@ class Branch:
         return self._trees[tree]
 
     def _object(self, name: str) -> bytes:
-        self._fetch_missing([name])
         content = self._objects.read(name)
+        if content is None:
+            self._fetch_objects([name])
+            content = self._objects.read(name)
         if content is None:
             raise NotFound(f"{self.where.url} has no object {name}, which its branch {self.name} is made of.")
         return content
@@ -201,10 +203,13 @@ class Branch:
     def _fetch_missing(self, names: Iterable[str]) -> None:
         missing = [name for name in dict.fromkeys(names) if self._objects.read(name) is None]
         if missing:
-            self._git("fetch", "-q", "--depth=1", "--filter=tree:0", "--no-tags", "origin", *missing)
+            self._fetch_objects(missing)
 
-    def _fetch(self, what: str, *options: str) -> None:
-        self._git("fetch", "-q", *options, "--no-tags", "origin", what)
+    def _fetch_objects(self, names: Sequence[str]) -> None:
+        self._fetch(names, "--depth=1", "--filter=tree:0")
+
+    def _fetch(self, what: Sequence[str], *options: str) -> None:
+        self._git("fetch", "-q", *options, "--no-tags", "origin", *what)
 
     def _git(self, *args: str, stdin: bytes = b"") -> str:
         return git.run(self.where, *args, directory=self._scratch, stdin=stdin)
