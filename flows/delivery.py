@@ -97,5 +97,4 @@ def taken_back(update: ImageUpdate, failure: RolloutFailed) -> RolloutFailed:
 
 def overtaken(result: UpdateResult) -> str:
     """Why these images do not run though nothing failed; empty where they do."""
-    replaced = result.rollout and result.rollout.status == "superseded"
-    return result.skipped or (result.rollout.message if replaced else "")
+    return result.skipped or (result.rollout.message if result.superseded else "")

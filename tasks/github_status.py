@@ -26,8 +26,7 @@ def shown_on_github(update: ImageUpdate, delivering: Callable[[], UpdateResult])
     except BaseException as error:
         _try_to_show(update, "failure", one_line(str(error)) or type(error).__name__)
         raise
-    replaced = result.rollout and result.rollout.status == "superseded"
-    state, words = ("inactive", "superseded on its way") if replaced else ("success", "deployed")
+    state, words = ("inactive", "superseded on its way") if result.superseded else ("success", "deployed")
     _try_to_show(update, state, f"{update.tag} {words}")
     return result
 

@@ -10,7 +10,7 @@ from prefect.logging import get_run_logger
 from tasks.connections import overlays
 from tasks.core.gitops_history import GitOpsHistory
 from tasks.core.ledger import Deployment
-from tasks.core.models import ImageRef, Rollout, UpdateResult
+from tasks.core.models import ImageRef, Rollout, UpdateResult, application_of
 from tasks.core.settings import Settings, load
 from tasks.policy import RETRIES
 
@@ -29,14 +29,14 @@ def rollout(result: UpdateResult) -> Rollout:
         RolloutFailed: it is not within ``ROLLOUT_TIMEOUT``, or cannot become so.
         NotFound, AccessDenied, InvalidInput: as Argo CD answers.
     """
-    from tasks.core.rollout import application_of, wait_for_rollout  # noqa: PLC0415 - loaded where there is an Argo CD
-
     settings, log = load(), get_run_logger().info
     application = application_of(result.environment)
     if not settings.argocd_server or not settings.argocd_auth_token:
         why = "ARGOCD_SERVER and ARGOCD_AUTH_TOKEN are not set"
         log("Not waiting for %s: %s", application, why)
         return Rollout(application=application, status="skipped", message=why)
+    from tasks.core.rollout import wait_for_rollout  # noqa: PLC0415 - loaded where there is an Argo CD
+
     with closing(_argo_cd(settings)) as argo:
         return wait_for_rollout(
             argo,
@@ -85,7 +85,7 @@ def check_running(deployment: Deployment, images: Sequence[ImageRef]) -> None:
 
     settings, log = load(), get_run_logger().info
     environment, commit = deployment.environment, deployment.commit
-    application, endpoint = argo_cd.application_of(environment), settings.endpoint(environment)
+    application, endpoint = application_of(environment), settings.endpoint(environment)
     if settings.argocd_server and settings.argocd_auth_token:
         digests = [image.digest for image in images if image.digest]
         history = GitOpsHistory(overlays(settings, environment), commit, environment, images, WITHIN)

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from tasks.core.address import http_url
 from tasks.core.errors import InvalidInput
 from tasks.core.git import ON_GITHUB, web_url
-from tasks.core.models import DeployResult, Environment, UpdateResult
-from tasks.core.rollout import application_of
+from tasks.core.models import DeployResult, Environment, UpdateResult, application_of
 from tasks.core.settings import Settings
 
 ON_A_SERVER = re.compile(r"https?://(?P<path>[^@?#\s()]+?)(\.git)?/?")

@@ -13,6 +13,12 @@ Environment = Literal["dev", "staging", "production"]
 
 ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 
+
+def application_of(environment: Environment) -> str:
+    """The name of an environment's Argo CD application."""
+    return f"flowise-{environment}"
+
+
 Transport = Literal["inline", "prefect-event", "repository-dispatch"]
 """How the first flow tells the second one that there are new images."""
 
@@ -250,6 +256,11 @@ class UpdateResult(Value):
     proposed: bool = False
     pull_request: str = ""
     rollout: "Rollout | None" = None
+
+    @property
+    def superseded(self) -> bool:
+        """Whether its images do not run because a newer commit has brought others."""
+        return self.rollout is not None and self.rollout.status == "superseded"
 
 
 class Rollout(Value):

@@ -7,7 +7,7 @@ from typing import Literal
 from tasks.core.argocd import ArgoCD
 from tasks.core.argocd_application import Application, OperationState
 from tasks.core.errors import InvalidInput, NotProven, Retryable, RolloutFailed
-from tasks.core.models import Environment, Rollout
+from tasks.core.models import Rollout
 from tasks.core.rollout_goal import Goal, History, operation_words, seen_after_operation, succeeded
 
 SHORTEST_CALL = 1.0
@@ -15,11 +15,6 @@ SHORTEST_CALL = 1.0
 
 DEGRADED_LOOKS = 2
 """A resource can be Degraded for a moment while it starts; it counts when the next look sees it, too."""
-
-
-def application_of(environment: Environment) -> str:
-    """The name of an environment's Argo CD application."""
-    return f"flowise-{environment}"
 
 
 def wait_for_rollout(

@@ -13,8 +13,8 @@ from tasks.core.errors import AccessDenied, InvalidInput, NotFound, RolloutFaile
 from tasks.core.git import Remote
 from tasks.core.gitops import GitOps
 from tasks.core.gitops_history import GitOpsHistory
-from tasks.core.models import ImageRef, Rollout
-from tasks.core.rollout import application_of, wait_for_rollout
+from tasks.core.models import ImageRef, Rollout, application_of
+from tasks.core.rollout import wait_for_rollout
 from tests.sandbox import argocd as sandbox
 from tests.sandbox import repositories
 from tests.sandbox.argocd import DENIED, FAILED_PRECONDITION, INTERNAL, UNAUTHENTICATED, error
