@@ -11,8 +11,8 @@ from flows.rollback import rollback  # noqa: E402
 from flows.status import status  # noqa: E402
 from flows.update_flowise_deployment import update_flowise_deployment  # noqa: E402
 from flows.watch_source import watch_source  # noqa: E402
-from tasks.busy_server import retry_soon  # noqa: E402
 from tasks.heartbeat import end_without_waiting  # noqa: E402
+from tasks.prefect_client import retry_soon, share_certificates  # noqa: E402
 
 __all__ = ["deploy_to_k8s", "promote", "rollback", "status", "update_flowise_deployment", "watch_source"]
 
@@ -21,4 +21,5 @@ if collecting:
     gc.enable()
 
 retry_soon()
+share_certificates()
 end_without_waiting()

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -23,8 +24,8 @@ _OPTIONS = {
 
 
 @contextmanager
-def served(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
-    """Serve an ASGI application and yield its URL; ``port`` 0 takes a free one.
+def served(app: ASGIApp, *, port: int = 0, certificate: Path | None = None) -> Iterator[str]:
+    """Serve an ASGI application and yield its URL; ``port`` 0 takes a free one, a certificate with its key HTTPS.
 
     Raises:
         SandboxError: it didn't start.
@@ -32,12 +33,12 @@ def served(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", port)) as listener:
         # Inherited by each connection: an answer in two parts would else wait 40 ms for an acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        server = uvicorn.Server(uvicorn.Config(app, **_OPTIONS))
+        server = uvicorn.Server(uvicorn.Config(app, ssl_certfile=certificate, **_OPTIONS))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
             _wait(server, thread)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"http{'s' if certificate else ''}://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join()
