@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from contextvars import copy_context
 from functools import partial
 from typing import Literal
@@ -60,7 +61,7 @@ def build_and_push(
     registry.check(image.name)
     context = source.context(image)  # raises where there is none; nothing is read of it yet
     with docker_engine.engine(timeout) as engine:
-        with session(engine, partial(_login, registry)) as opened:
+        with closing(context), session(engine, partial(_login, registry)) as opened:
             built = docker_engine.build(
                 engine,
                 image,

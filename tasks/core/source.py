@@ -8,7 +8,7 @@ import re
 import shutil
 import tarfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -44,6 +44,7 @@ class Source:
         self._whole: Path | None = None
         self._files = dict[str, File]()
         self._fetching = threading.Lock()  # both builds want the commit at the same moment
+        self._sending = threading.Lock()  # held while a context is read
 
     def repository(self) -> Path:
         """A bare repository that has the commit with all its files; fetched by the first who asks.
@@ -67,8 +68,11 @@ class Source:
         """
         return self._content(image).tag(build_args)
 
-    def context(self, image: ImageSpec) -> Iterator[bytes]:
+    def context(self, image: ImageSpec) -> Generator[bytes]:
         """The image's build context as a tar stream, without what ``.dockerignore`` leaves out.
+
+        One is read at a time: of two at once, both would end when the second one does, and no build begin before.
+        A stream that is not read to its end is to be closed, or no other one begins.
 
         Raises:
             NotFound: the commit has no such Dockerfile; raised by the call, before anything is sent.
@@ -128,9 +132,9 @@ class Source:
             return True
         return False
 
-    def _stream(self, folder: str, keep: Callable[[str], bool]) -> Iterator[bytes]:
+    def _stream(self, folder: str, keep: Callable[[str], bool]) -> Generator[bytes]:
         try:
-            with git.archive(self.repository(), self.sha, folder) as archive:
+            with self._sending, git.archive(self.repository(), self.sha, folder) as archive:
                 yield from _joined(_records(archive, keep))
         except (CommandFailed, tarfile.TarError) as error:
             raise Unavailable(f"The files of commit {self.sha[:7]} cannot be read: {error}.") from None

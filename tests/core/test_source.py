@@ -180,6 +180,21 @@ def test_two_builds_fetch_once(source: Path, tmp_path: Path, monkeypatch: pytest
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("ended", ["read to its end", "closed"])
+def test_a_context_is_read_once_the_one_before_is_done(source: Path, tmp_path: Path, ended: str) -> None:
+    shared = Source(git.Remote(str(source)), repositories.head(source), tmp_path / "fetched.git")
+    first, second = shared.context(SERVER), shared.context(SERVER)
+    next(first)
+    began = threading.Event()
+    reading = threading.Thread(target=lambda: next(second) and began.set(), daemon=True)
+    reading.start()
+    assert not began.wait(0.3)
+    first.close() if ended == "closed" else list(first)
+    assert began.wait(30)
+    reading.join()
+    second.close()
+
+
 BOTH = "lent.git", "copied.git"
 
 
