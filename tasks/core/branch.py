@@ -83,10 +83,10 @@ class Branch:
     def __init__(self, where: git.Remote, name: str, scratch: Path) -> None:
         git.check_ref(name)
         self.where, self.name, self.head = where, name, ""
-        self._scratch, self._trees = scratch, dict[str, dict[str, Entry]]()
+        self._scratch, self._trees, self._logs = scratch, dict[str, dict[str, Entry]](), dict[int, list[Commit]]()
         git.init(scratch, where)
         self._deep = DEPTH
-        self._partial = [] if git.lent(where) else [f"--depth={DEPTH}", "--filter=tree:0"]
+        self._lent = git.lent(where) is not None
         self._objects = Objects(scratch)
 
     def __enter__(self) -> "Branch":
@@ -102,8 +102,13 @@ class Branch:
             NotFound: there is no such repository or branch.
             AccessDenied, Unavailable: as the git server answers.
         """
-        self._fetch([f"refs/heads/{self.name}"], *self._partial)
-        self.head, self._deep = (self._scratch / "FETCH_HEAD").read_text()[:40], DEPTH
+        if self._lent:
+            self.head = git.head(self.where, self.name)
+        else:
+            self._fetch([f"refs/heads/{self.name}"], f"--depth={DEPTH}", "--filter=tree:0")
+            self.head = (self._scratch / "FETCH_HEAD").read_text()[:40]
+        self._deep = DEPTH
+        self._logs.clear()
         return self.head
 
     def read(self, path: str, at: str | None = None) -> bytes:
@@ -161,7 +166,12 @@ class Branch:
 
     def log(self, depth: int) -> list[Commit]:
         """The newest commits, newest first; commits alone are fetched for it."""
-        if depth > self._deep and self._partial:
+        if depth not in self._logs:
+            self._logs[depth] = self._log(depth)
+        return self._logs[depth]
+
+    def _log(self, depth: int) -> list[Commit]:
+        if depth > self._deep and not self._lent:
             self._fetch([f"refs/heads/{self.name}"], f"--depth={depth}", "--filter=tree:0")
             self._deep = depth
         log = ("log", f"--max-count={depth}", "--format=%H %cI %P%n%B%x00", self.head)

@@ -111,7 +111,8 @@ def environment(where: Remote) -> dict[str, str]:
     settings = {
         "remote.origin.url": where.url,
         "core.hooksPath": "/dev/null",
-        "gc.auto": "0",
+        "maintenance.auto": "false",
+        "fastimport.unpackLimit": "1",
         "credential.helper": "",
         # An aborted or crawling transfer ends by itself: 1000 bytes a second over half a minute.
         "http.lowSpeedLimit": "1000",
@@ -172,6 +173,21 @@ def resolve(where: Remote, ref: str, scratch: Path) -> str:
             f"{ref!r} is not a branch, tag or commit of {where.url}.", "Push it first, or check the spelling."
         )
     return sha
+
+
+def head(where: Remote, branch: str) -> str:
+    """The newest commit of a branch, by its full sha; nothing is fetched.
+
+    Raises:
+        NotFound: there is no such repository or branch.
+        AccessDenied, Unavailable: as the git server answers.
+    """
+    ref = f"refs/heads/{branch}"
+    for line in run(where, "ls-remote", "--", where.url, ref).splitlines():
+        sha, _, name = line.partition("\t")
+        if name == ref:
+            return sha
+    raise NotFound(f"{where.url} has no branch {branch}.", "Push it first, or check the spelling.")
 
 
 def check_ref(ref: str) -> None:
