@@ -1,8 +1,8 @@
 """The head of a branch in a repository elsewhere, read and written without a checkout.
 
 Only the commit, the folders on the way to a file and the file itself are fetched, one at a time, so that the
-cost does not grow with the repository (partial clone, git-rev-list(1) ``--filter=tree:0``). From a server
-that knows no filters the whole commit comes at once and nothing more is asked for; a repository on this
+cost does not grow with the repository (partial clone, git-rev-list(1) ``--filter=tree:0``), and those that an
+earlier run has kept are not. From a server that knows no filters the whole commit comes at once and nothing more is asked for; a repository on this
 machine lends its objects, and nothing is fetched at all (gitrepository-layout(5), "objects/info/alternates").
 """
 
@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from tasks.core import git
+from tasks.core import git, kept
 from tasks.core.errors import InvalidInput, NotFound
-from tasks.core.objects import Entry, Objects, entries
+from tasks.core.objects import Entry, Object, Objects, entries
 
 BOT = "github-actions[bot]"
 BOT_EMAIL = "github-actions[bot]@users.noreply.github.com"
@@ -32,6 +32,10 @@ FILES = ("100644", "100755")
 
 def _names(path: str) -> list[str]:
     return [name for name in path.split("/") if name not in ("", ".")]
+
+
+def _tree(commit: bytes) -> str:
+    return commit.split(maxsplit=2)[1].decode()  # it begins "tree SHA"
 
 
 class Commit(NamedTuple):
@@ -128,8 +132,7 @@ class Branch:
 
     def folder(self, path: str, at: str | None = None) -> dict[str, Entry]:
         """The entries of a folder by name, at the head or at an earlier commit; empty where there is no such folder."""
-        root = self._object(at or self.head).split(maxsplit=2)[1].decode()  # a commit begins "tree SHA"
-        found = self._entries(root)
+        found = self._entries(_tree(self._object(at or self.head)))
         for name in _names(path):
             entry = found.get(name)
             if entry is None or entry.kind != "tree":
@@ -139,7 +142,7 @@ class Branch:
 
     def prepare(self, path: str, at: Sequence[str]) -> None:
         """Fetch a file as it is at many commits, folder by folder: so many fetches, however many the commits are."""
-        found = [self._object(each).split(maxsplit=2)[1].decode() for each in at]
+        found = [_tree(self._object(each)) for each in at]
         for name in _names(path):
             self._fetch_missing(found)
             entries = (self._entries(tree).get(name) for tree in dict.fromkeys(found))
@@ -162,7 +165,10 @@ class Branch:
                 b"data %d\n%b\nget-mark :1\n" % (len(content), content),
             )
         )
-        return self._git("fast-import", "--quiet", "--force", stdin=stream).strip()
+        made = self._git("fast-import", "--quiet", "--force", stdin=stream).strip()
+        if not self._lent:
+            self._keep(made, path)
+        return made
 
     def log(self, depth: int) -> list[Commit]:
         """The newest commits, newest first; commits alone are fetched for it."""
@@ -202,13 +208,29 @@ class Branch:
         return self._trees[tree]
 
     def _object(self, name: str) -> bytes:
-        content = self._objects.read(name)
-        if content is None:
-            self._fetch_objects([name])
-            content = self._objects.read(name)
-        if content is None:
+        found = self._objects.read(name) or self._kept(name) or self._fetched(name)
+        if found is None:
             raise NotFound(f"{self.where.url} has no object {name}, which its branch {self.name} is made of.")
-        return content
+        return found.content
+
+    def _kept(self, name: str) -> Object | None:
+        return self._objects.read(name) if kept.lend(name, self._scratch / "objects") else None
+
+    def _fetched(self, name: str) -> Object | None:
+        self._fetch_objects([name])
+        if found := self._objects.read(name):
+            kept.keep(name, found)
+        return found
+
+    def _keep(self, commit: str, path: str) -> None:
+        """Keep a new commit's folders on the way to a file, and the file: the next update begins with them."""
+        name = _tree(self._object(commit))
+        for part in [*_names(path), ""]:
+            found = self._objects.read(name)
+            if found is None:
+                return
+            kept.keep(name, found)
+            name = entries(found.content)[part].object if part else ""
 
     def _fetch_missing(self, names: Iterable[str]) -> None:
         missing = [name for name in dict.fromkeys(names) if self._objects.read(name) is None]

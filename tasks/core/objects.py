@@ -19,6 +19,13 @@ class Entry(NamedTuple):
     name: str
 
 
+class Object(NamedTuple):
+    """What is stored under a sha; ``kind`` is ``commit``, ``tree`` or ``blob``."""
+
+    kind: str
+    content: bytes
+
+
 class Objects:
     """A reader for ``directory``, and for what is fetched into it later, until it is closed.
 
@@ -37,8 +44,8 @@ class Objects:
         """End the process."""
         process.end(self._process)
 
-    def read(self, name: str) -> bytes | None:
-        """The content of an object by its sha; ``None`` where it is not here."""
+    def read(self, name: str) -> Object | None:
+        """An object by its sha; ``None`` where it is not here."""
         asked, answers = self._process.stdin, self._process.stdout
         assert asked and answers  # noqa: S101 - both are pipes, for the type checker
         try:
@@ -52,7 +59,7 @@ class Objects:
                 return None
             raise Unavailable("git stopped reading objects.")
         content = answers.read(int(head[2]) + 1)
-        return bytes(content[:-1])
+        return Object(head[1].decode(), bytes(content[:-1]))
 
 
 def entries(tree: bytes) -> dict[str, Entry]:
