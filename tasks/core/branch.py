@@ -1,9 +1,9 @@
 """The head of a branch in a repository elsewhere, read and written without a checkout.
 
-Only the commit, the folders on the way to a file and the file itself are fetched, one at a time, so that the
-cost does not grow with the repository (partial clone, git-rev-list(1) ``--filter=tree:0``), and those that an
-earlier run has kept are not. From a server that knows no filters the whole commit comes at once and nothing more is asked for; a repository on this
-machine lends its objects, and nothing is fetched at all (gitrepository-layout(5), "objects/info/alternates").
+Only the commit, the folders on the way to a file and the file itself are fetched, one at a time, so that the cost
+does not grow with the repository (partial clone, git-rev-list(1) ``--filter=tree:0``), and none that an earlier run has
+kept. From a server that knows no filters the whole commit comes at once and nothing more is asked for; a repository on
+this machine lends its objects, and nothing is fetched at all (gitrepository-layout(5), "objects/info/alternates").
 """
 
 import time

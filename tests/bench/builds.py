@@ -51,7 +51,6 @@ Figures = dict[tuple[str, str], list[float]]
 
 FLOW, BASH, OTHER, FLOOR, NOTHING = "deploy_to_k8s", "script", "chartpress", "BuildKit alone", "empty flow"
 WITHOUT = "nothing in the registry"
-CLASSIC = "{}, classic builder"
 
 
 class Bench:
@@ -100,22 +99,22 @@ class Bench:
         self._note("again", NOTHING, timed(EMPTY, first.environment(), self.folder / "log"))
 
     def turn_stages(self, number: int) -> None:
-        """The five stages, on every side with BuildKit, and on those with a docker command with its older builder."""
-        for side in [replace(each, stage=replace(each.stage, source=self.stages)) for each in self.sides]:
-            for builder in ("1",) if side.name == FLOW else ("1", "0"):
-                name = side.name if builder == "1" else CLASSIC.format(side.name)
-                prune(side.environment())
-                monorepo.change(self.stages, f"{name} {number}")
-                variant = replace(side, name=name, extra={**side.extra, "DOCKER_BUILDKIT": builder})
-                self._measure("stages", variant)
+        """The five stages, on every side."""
+        for side in self.sides:
+            self._measure_anew("stages", side, self.stages, number)
+
+    def turn_classic(self, number: int) -> None:
+        """What begins without a layer, by the docker command's older builder: its own choice before Docker 23."""
+        for side in self.sides[1:]:
+            classic = replace(side, name=f"{side.name}, classic builder", extra={**side.extra, "DOCKER_BUILDKIT": "0"})
+            self._measure_anew("cold", classic, self.source, number)
+            self._measure_anew("stages", classic, self.stages, number)
 
     def turn_layers(self, number: int) -> None:
         """Two commits, each on an engine without a layer: the second one finds those that the first one left."""
         ours = self.sides[0]
         for name in (WITHOUT, FLOW):
-            prune(ours.environment())
-            monorepo.change(self.layers, f"{name} {number}")
-            self._measure("other engine", replace(ours, name=name, stage=replace(ours.stage, source=self.layers)))
+            self._measure_anew("other engine", replace(ours, name=name), self.layers, number)
 
     def profile(self, console: Console) -> None:
         """Where a cold run's time goes."""
@@ -131,6 +130,11 @@ class Bench:
         gitops = gitops_repository(self.folder / name / "gitops.git")
         extra = self.tool | {"CHARTPRESS": str(CHARTPRESS)}
         return Side(name, command, Stage(self.docker_host, images, self.source, gitops, self.server), extra)
+
+    def _measure_anew(self, case: str, side: Side, source: Path, number: int) -> None:
+        prune(side.environment())
+        monorepo.change(source, f"{side.name} {number}")
+        self._measure(case, replace(side, stage=replace(side.stage, source=source)))
 
     def _measure(self, case: str, side: Side) -> None:
         self._note(case, side.name, side.run(self.folder / "work"))
@@ -181,6 +185,7 @@ def main() -> None:
         for number in range(asked.rounds + 1):
             bench.turn(number)
             bench.turn_stages(number)
+            bench.turn_classic(number)
             bench.turn_layers(number)
         console.print(table(bench.figures))
         if not CHARTPRESS.exists():
