@@ -11,6 +11,7 @@ A run makes a dozen clients, in threads that its own work waits for; to read the
 import ssl
 from collections.abc import Callable
 from functools import cache, partialmethod
+from pathlib import Path
 from typing import Any
 
 import certifi
@@ -47,12 +48,13 @@ def _init(
 ) -> None:
     api = get_current_settings().api
     if not api.tls_insecure_skip_verify:  # whose context Prefect alters
-        httpx_settings = {"verify": _certificates(api.ssl_cert_file or certifi.where()), **(httpx_settings or {})}
+        file = Path(api.ssl_cert_file or certifi.where())
+        httpx_settings = {"verify": _certificates(file, file.stat().st_mtime_ns), **(httpx_settings or {})}
     init(client, *arguments, httpx_settings=httpx_settings, **options)
 
 
 @cache
-def _certificates(file: str) -> ssl.SSLContext:
+def _certificates(file: Path, changed: int) -> ssl.SSLContext:  # one of another time is read anew
     return ssl.create_default_context(cafile=file)
 
 

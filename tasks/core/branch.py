@@ -1,9 +1,9 @@
 """The head of a branch in a repository elsewhere, read and written without a checkout.
 
 Only the commit, the folders on the way to a file and the file itself are fetched, one at a time, so that the cost
-does not grow with the repository (partial clone, git-rev-list(1) ``--filter=tree:0``), and none that an earlier run has
-kept. From a server that knows no filters the whole commit comes at once and nothing more is asked for; a repository on
-this machine lends its objects, and nothing is fetched at all (gitrepository-layout(5), "objects/info/alternates").
+does not grow with the repository (partial clone, git-rev-list(1) ``--filter=tree:0``), and none that is in the cache.
+From a server that knows no filters the whole commit comes at once and nothing more is asked for; a repository on this
+machine lends its objects, and nothing is fetched at all (gitrepository-layout(5), "objects/info/alternates").
 """
 
 import time
@@ -13,8 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from tasks.core import git, kept
+from tasks.core import git
 from tasks.core.errors import InvalidInput, NotFound
+from tasks.core.object_cache import ObjectCache
 from tasks.core.objects import Entry, Object, Objects, entries
 
 BOT = "github-actions[bot]"
@@ -90,7 +91,7 @@ class Branch:
         self._scratch, self._trees, self._logs = scratch, dict[str, dict[str, Entry]](), dict[int, list[Commit]]()
         git.init(scratch, where)
         self._deep = DEPTH
-        self._lent = git.lent(where) is not None
+        self._lent, self._cache = git.lent(where) is not None, ObjectCache(where.url)
         self._objects = Objects(scratch)
 
     def __enter__(self) -> "Branch":
@@ -107,7 +108,7 @@ class Branch:
             AccessDenied, Unavailable: as the git server answers.
         """
         if self._lent:
-            self.head = git.head(self.where, self.name)
+            self.head = git.head(self.where, self.name, self._scratch)
         else:
             self._fetch([f"refs/heads/{self.name}"], f"--depth={DEPTH}", "--filter=tree:0")
             self.head = (self._scratch / "FETCH_HEAD").read_text()[:40]
@@ -141,7 +142,10 @@ class Branch:
         return found
 
     def prepare(self, path: str, at: Sequence[str]) -> None:
-        """Fetch a file as it is at many commits, folder by folder: so many fetches, however many the commits are."""
+        """Fetch a file as it is at many commits, folder by folder: so many fetches, however many the commits are.
+
+        The cache of objects is left alone: it would be full of what is of no use to the next update.
+        """
         found = [_tree(self._object(each)) for each in at]
         for name in _names(path):
             self._fetch_missing(found)
@@ -208,18 +212,18 @@ class Branch:
         return self._trees[tree]
 
     def _object(self, name: str) -> bytes:
-        found = self._objects.read(name) or self._kept(name) or self._fetched(name)
+        found = self._objects.read(name) or self._cached(name) or self._fetched(name)
         if found is None:
             raise NotFound(f"{self.where.url} has no object {name}, which its branch {self.name} is made of.")
         return found.content
 
-    def _kept(self, name: str) -> Object | None:
-        return self._objects.read(name) if kept.lend(name, self._scratch / "objects") else None
+    def _cached(self, name: str) -> Object | None:
+        return self._objects.read(name) if self._cache.copy(name, self._scratch / "objects") else None
 
     def _fetched(self, name: str) -> Object | None:
         self._fetch_objects([name])
         if found := self._objects.read(name):
-            kept.keep(name, found)
+            self._cache.add(name, found)
         return found
 
     def _keep(self, commit: str, path: str) -> None:
@@ -229,7 +233,7 @@ class Branch:
             found = self._objects.read(name)
             if found is None:
                 return
-            kept.keep(name, found)
+            self._cache.add(name, found)
             name = entries(found.content)[part].object if part else ""
 
     def _fetch_missing(self, names: Iterable[str]) -> None:

@@ -175,15 +175,15 @@ def resolve(where: Remote, ref: str, scratch: Path) -> str:
     return sha
 
 
-def head(where: Remote, branch: str) -> str:
-    """The newest commit of a branch, by its full sha; nothing is fetched.
+def head(where: Remote, branch: str, directory: Path) -> str:
+    """The newest commit of a branch, by its full sha, asked for from a repository of ours; nothing is fetched.
 
     Raises:
         NotFound: there is no such repository or branch.
         AccessDenied, Unavailable: as the git server answers.
     """
     ref = f"refs/heads/{branch}"
-    for line in run(where, "ls-remote", "--", where.url, ref).splitlines():
+    for line in run(where, "ls-remote", "origin", ref, directory=directory).splitlines():
         sha, _, name = line.partition("\t")
         if name == ref:
             return sha
@@ -258,7 +258,8 @@ def init(directory: Path, where: Remote | None = None) -> None:
 def lent(where: Remote) -> Path | None:
     """The folder of objects that a whole bare repository on this machine lends."""
     bare = Path(where.url).absolute()
-    return bare / "objects" if (bare / "objects").is_dir() and not (bare / "shallow").exists() else None
+    whole = (bare / "objects").is_dir() and (bare / "HEAD").is_file() and not (bare / "shallow").exists()
+    return bare / "objects" if whole and not (bare / ".git").exists() else None
 
 
 def fetch_commit(where: Remote, sha: str, directory: Path, *options: str) -> None:

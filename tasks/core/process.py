@@ -82,7 +82,7 @@ def start(
 
 def end(child: "subprocess.Popen[bytes]") -> None:
     """End a program that was started, and its helpers."""
-    with child:
+    with suppress(BrokenPipeError), child:  # of one that is gone, its input cannot be sent to the end
         # Not poll(): a program that has ended unasked for keeps its group's id, and its helpers may live.
         if child.returncode is None:
             os.killpg(child.pid, signal.SIGKILL)

@@ -28,6 +28,9 @@ PAX_PATH = re.compile(rb"(?:^|\n)[0-9]+ path=([^\n]*)\n")
 CHUNK = 1 << 18
 """How much of a context is sent, and held, at a time."""
 
+SENDING = 60.0
+"""Seconds to wait for the context before this one; an engine may have stopped reading it."""
+
 
 class Source:
     """A commit that several builds share.
@@ -72,7 +75,7 @@ class Source:
         """The image's build context as a tar stream, without what ``.dockerignore`` leaves out.
 
         One is read at a time: of two at once, both would end when the second one does, and no build begin before.
-        A stream that is not read to its end is to be closed, or no other one begins.
+        A stream that is not read to its end is to be closed, or the next one begins only after :data:`SENDING` seconds.
 
         Raises:
             NotFound: the commit has no such Dockerfile; raised by the call, before anything is sent.
@@ -133,11 +136,15 @@ class Source:
         return False
 
     def _stream(self, folder: str, keep: Callable[[str], bool]) -> Generator[bytes]:
+        alone = self._sending.acquire(timeout=SENDING)
         try:
-            with self._sending, git.archive(self.repository(), self.sha, folder) as archive:
+            with git.archive(self.repository(), self.sha, folder) as archive:
                 yield from _joined(_records(archive, keep))
         except (CommandFailed, tarfile.TarError) as error:
             raise Unavailable(f"The files of commit {self.sha[:7]} cannot be read: {error}.") from None
+        finally:
+            if alone:
+                self._sending.release()
 
 
 @contextmanager

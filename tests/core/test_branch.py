@@ -145,3 +145,42 @@ def test_a_push_onto_another_head_is_a_lost_race_and_the_next_fetch_sees_it(
         branch.push(mine)
     assert branch.fetch() == theirs == repositories.head(gitops)
     assert branch.read("README.md") == b"theirs\n"
+
+
+def test_a_checkout_lends_nothing(tmp_path: Path, opened: Callable[[git.Remote, Path], Branch]) -> None:
+    bare, checkout = odd_repository(tmp_path / "odd.git"), tmp_path / "checkout"
+    repositories.commit(bare, "main", {"more": "x\n"}, "second")
+    repositories.git(tmp_path, "clone", "-q", str(bare), str(checkout))
+    (checkout / "objects").mkdir()  # a folder of the user's
+    (checkout / "HEAD").write_text("x\n")
+    branch = opened(git.Remote(str(checkout)), tmp_path)
+    assert branch.fetch() == repositories.head(bare)
+    assert branch.read("more") == b"x\n"
+    assert len(branch.log(50)) == 2
+
+
+@pytest.mark.parametrize("config", ['[url "file:///nowhere"]\n\tinsteadOf = {}\n', "[broken\n"])
+def test_the_folder_it_runs_in_has_no_say(
+    config: str, tmp_path: Path, opened: Callable[[git.Remote, Path], Branch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = odd_repository(tmp_path / "odd.git")
+    (repositories.init(tmp_path / "here.git") / "config").open("a").write(config.format(bare))
+    monkeypatch.chdir(tmp_path / "here.git")
+    assert opened(git.Remote(str(bare)), tmp_path).fetch() == repositories.head(bare)
+
+
+@pytest.mark.parametrize("name", ["main", "a/refs/heads/main", "refs/heads/main"])
+def test_a_branch_is_found_by_its_whole_name(
+    name: str, tmp_path: Path, opened: Callable[[git.Remote, Path], Branch]
+) -> None:
+    bare = odd_repository(tmp_path / "odd.git")
+    for each in ("a/refs/heads/main", "refs/heads/main"):
+        repositories.commit(bare, each, {"file": f"{each}\n"}, each)
+    with Branch(git.Remote(str(bare)), name, tmp_path / "named.git") as branch:
+        assert branch.fetch() == repositories.git(bare, "rev-parse", f"refs/heads/{name}").decode().strip()
+
+
+def test_a_branch_that_is_not_there_is_named(tmp_path: Path) -> None:
+    bare = odd_repository(tmp_path / "odd.git")
+    with Branch(git.Remote(str(bare)), "ain", tmp_path / "named.git") as branch, pytest.raises(NotFound, match="ain"):
+        branch.fetch()

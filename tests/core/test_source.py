@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core import docker_engine, git
+from tasks.core import source as source_module
 from tasks.core.errors import NotFound, Unavailable
 from tasks.core.images import SERVER, ImageSpec
 from tasks.core.source import Source, checkout
@@ -193,6 +194,17 @@ def test_a_context_is_read_once_the_one_before_is_done(source: Path, tmp_path: P
     assert began.wait(30)
     reading.join()
     second.close()
+
+
+def test_a_context_that_nobody_reads_holds_no_other_up(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "SENDING", 0.1)
+    shared = Source(git.Remote(str(source)), repositories.head(source), tmp_path / "fetched.git")
+    with closing(shared.context(SERVER)) as stuck:
+        next(stuck)
+        assert read(shared.context(SERVER))
+    assert read(shared.context(SERVER))
 
 
 BOTH = "lent.git", "copied.git"

@@ -9,13 +9,15 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from pydantic import SecretStr
 
-from tasks.core import git, kept
+from tasks.core import git, object_cache
 from tasks.core.gitops import GitOps, write
 from tasks.core.models import ImageUpdate
+from tasks.core.object_cache import LARGEST, ObjectCache
 from tasks.core.objects import Object
 from tests.sandbox import repositories
 from tests.sandbox.github import GitHub, github
@@ -83,27 +85,34 @@ def test_what_others_changed_meanwhile_is_read_anew(cache: Path, update: Callabl
 
 def test_each_file_is_the_object_it_is_named_after(cache: Path, update: Callable[..., int], gitops: Path) -> None:
     update("v1")
-    files = [*cache.iterdir()]
+    files = [*cache.glob("*/*")]
     assert {hashlib.sha1(zlib.decompress(file.read_bytes())).hexdigest() for file in files} == {f.name for f in files}
     every = repositories.git(gitops, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)").decode().split()
     assert {file.name for file in files} <= set(every)
-    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in cache.iterdir()} == {0o700}
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
-@pytest.mark.parametrize(
-    "broken", [b"", b"nonsense", zlib.compress(b"tree 0\0"), zlib.compress(b"tree 4\0\0\0\0\0")[:9]]
-)
-def test_a_broken_file_is_no_object(
-    broken: bytes, cache: Path, update: Callable[..., int], gitops: Path, tmp_path: Path
-) -> None:
+BROKEN: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "no zlib": lambda _: b"nonsense",
+    "another object": lambda _: zlib.compress(b"tree 0\0"),
+    "half of it": lambda whole: whole[: len(whole) // 2],
+    "more than it": lambda whole: whole + b"garbage",
+    "twice": lambda whole: whole * 2,
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_file_is_no_object(how: str, cache: Path, update: Callable[..., int], gitops: Path) -> None:
     update("v1")
-    for file in cache.iterdir():
-        file.write_bytes(broken)
-    update("v2")
-    assert re.findall(r"newTag: (\S+)", repositories.show(gitops, "main", DEV)) == ["v2", "v2"]
+    for file in cache.glob("*/*"):
+        file.write_bytes(BROKEN[how](file.read_bytes()))
+    for tag in ("v2", "v3"):
+        asked = update(tag)
+        assert re.findall(r"newTag: (\S+)", repositories.show(gitops, "main", DEV)) == [tag, tag]
     repositories.git(gitops, "fsck", "--strict")
-    assert update("v3") <= 5, "what was broken is replaced"
+    assert asked <= 5, "what was broken is replaced"
 
 
 @pytest.mark.parametrize("place", ["a file is in the way", "no home", "another's folder"])
@@ -128,32 +137,67 @@ def test_a_repository_on_this_machine_needs_none(cache: Path, gitops: Path, tmp_
     assert not cache.exists()
 
 
-def test_the_last_used_ones_are_kept(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MOST", 3)
-    objects = [Object("blob", f"{number}\n".encode()) for number in range(5)]
-    names = [name_of(each) for each in objects]
+def test_the_last_used_ones_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setattr(object_cache, "MOST", 3)
+    objects = [Object("blob", f"{number}\n".encode()) for number in range(6)]
+    names, stays = [name_of(each) for each in objects], ObjectCache("https://git.example.com/a/b.git")
     for number, (name, each) in enumerate(zip(names, objects, strict=True)):
+        stays.add(name, each)
+        folder = next(cache.iterdir())
+        os.utime(folder / name, (number, number))
+        if number == 1:
+            (folder / "in the way").mkdir()
+            os.utime(folder / "in the way", (0, 0))
         if number == 3:
-            assert kept.lend(names[0], tmp_path)  # and is used by that
-        kept.keep(name, each)
-        os.utime(cache / name, (number, number))
-    assert {file.name for file in cache.iterdir()} == {names[0], names[3], names[4]}
+            assert stays.copy(names[1], tmp_path)  # and is used by that
+    assert {file.name for file in folder.iterdir()} == {"in the way", names[1], names[4], names[5]}
 
 
-def test_what_is_large_is_not_kept(cache: Path) -> None:
-    large = Object("blob", bytes(kept.LARGEST + 1))
-    kept.keep(name_of(large), large)
+def test_what_is_large_does_not_stay(cache: Path) -> None:
+    large = Object("blob", bytes(LARGEST + 1))
+    ObjectCache("https://git.example.com/a/b.git").add(name_of(large), large)
     assert not cache.exists()
 
 
-def test_many_keep_and_lend_the_same_at_once(cache: Path, tmp_path: Path) -> None:
-    name, answers = name_of(BLOB), list[bool]()
+def test_a_repository_has_no_part_in_anothers(cache: Path, tmp_path: Path) -> None:
+    ObjectCache("https://git.example.com/a/b.git").add(name_of(BLOB), BLOB)
+    assert not ObjectCache("https://git.example.com/a/c.git").copy(name_of(BLOB), tmp_path)
+    assert not [*tmp_path.glob("??")]
+
+
+def test_one_that_can_only_be_read_is_used(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stays = ObjectCache("https://git.example.com/a/b.git")
+    stays.add(name_of(BLOB), BLOB)
+    monkeypatch.setattr(os, "utime", Mock(side_effect=PermissionError))  # root may do anything
+    assert stays.copy(name_of(BLOB), tmp_path)
+
+
+def test_a_folder_in_the_way_leaves_nothing_beside_it(cache: Path) -> None:
+    stays = ObjectCache("https://git.example.com/a/b.git")
+    stays.add(name_of(BLOB), BLOB)
+    (folder,) = cache.iterdir()
+    (folder / name_of(BLOB)).unlink()
+    (folder / name_of(BLOB) / "file").mkdir(parents=True)
+    stays.add(name_of(BLOB), BLOB)
+    assert [each.name for each in folder.iterdir()] == [name_of(BLOB)]
+
+
+def test_a_relative_folder_is_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    ObjectCache("https://git.example.com/a/b.git").add(name_of(BLOB), BLOB)
+    assert [each.name for each in tmp_path.iterdir()] == ["home"]
+
+
+def test_many_use_the_same_at_once(cache: Path, tmp_path: Path) -> None:
+    name, answers, stays = name_of(BLOB), list[bool](), ObjectCache("https://git.example.com/a/b.git")
 
     def used(number: int) -> None:
         for _ in range(50):
-            kept.keep(name, BLOB)
+            stays.add(name, BLOB)
             (tmp_path / str(number)).mkdir(exist_ok=True)
-            answers.append(kept.lend(name, tmp_path / str(number)))
+            answers.append(stays.copy(name, tmp_path / str(number)))
 
     threads = [threading.Thread(target=used, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -161,4 +205,4 @@ def test_many_keep_and_lend_the_same_at_once(cache: Path, tmp_path: Path) -> Non
     for thread in threads:
         thread.join()
     assert answers == [True] * 200
-    assert [file.name for file in cache.iterdir()] == [name]
+    assert [file.name for file in cache.glob("*/*")] == [name]
