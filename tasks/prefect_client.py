@@ -20,7 +20,7 @@ from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
 from prefect.client.orchestration import PrefectClient, SyncPrefectClient
 from prefect.settings import get_current_settings
 
-WAITS = (0.01, 0.1, 1.0, 8.0, 32.0)
+WAITS = (0.02, 0.2, 1.0, 8.0, 32.0)
 """Seconds before each new try; a server that is away for longer is given about as long as before."""
 
 
