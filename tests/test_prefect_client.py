@@ -98,6 +98,19 @@ def test_a_server_is_trusted_by_the_settings_of_now(asking: Callable[[], int], t
                 assert asking() == 200
 
 
+@ways
+def test_a_file_of_certificates_that_changed_is_read_anew(asking: Callable[[], int], tmp_path: Path) -> None:
+    with over_https(tmp_path) as certificate:
+        trusted = tmp_path / "trusted.pem"
+        (tmp_path / "another").mkdir()
+        trusted.write_bytes(certified(tmp_path / "another").read_bytes())
+        with temporary_settings({PREFECT_API_SSL_CERT_FILE: str(trusted)}):
+            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                asking()
+            trusted.write_bytes(certificate.read_bytes())
+            assert asking() == 200
+
+
 def test_certificates_are_read_once() -> None:
     ask_for = [lambda: get_client(sync_client=True), get_client] * 3
     with temporary_settings({PREFECT_API_URL: "https://prefect.example.com/api"}):
