@@ -221,7 +221,7 @@ class Branch:
         return self._objects.read(name) if self._cache.copy(name, self._scratch / "objects") else None
 
     def _fetched(self, name: str) -> Object | None:
-        self._fetch_objects([name])
+        self._fetch_missing([name])
         if found := self._objects.read(name):
             self._cache.add(name, found)
         return found
@@ -234,15 +234,12 @@ class Branch:
             if found is None:
                 return
             self._cache.add(name, found)
-            name = entries(found.content)[part].object if part else ""
+            name = self._entries(name)[part].object if part else ""
 
     def _fetch_missing(self, names: Iterable[str]) -> None:
         missing = [name for name in dict.fromkeys(names) if self._objects.read(name) is None]
         if missing:
-            self._fetch_objects(missing)
-
-    def _fetch_objects(self, names: Sequence[str]) -> None:
-        self._fetch(names, "--depth=1", "--filter=tree:0")
+            self._fetch(missing, "--depth=1", "--filter=tree:0")
 
     def _fetch(self, what: Sequence[str], *options: str) -> None:
         self._git("fetch", "-q", *options, "--no-tags", "origin", *what)

@@ -111,6 +111,7 @@ def environment(where: Remote) -> dict[str, str]:
     settings = {
         "remote.origin.url": where.url,
         "core.hooksPath": "/dev/null",
+        # Of a repository that is gone in a moment, nothing is to be tidied up.
         "maintenance.auto": "false",
         "fastimport.unpackLimit": "1",
         "credential.helper": "",
