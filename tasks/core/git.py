@@ -306,10 +306,10 @@ def has(directory: Path, *objects: str) -> bool:
 
 
 @contextmanager
-def archive(directory: Path, sha: str, folder: str = ".") -> Iterator[IO[bytes]]:
-    """A commit's files as a tar stream, as they would be checked out; modes as with umask 022."""
-    tree = sha if folder in ("", ".") else f"{sha}:{folder}"
-    command = ["git", "-C", str(directory), "-c", "tar.umask=022", "archive", "--format=tar", tree]
+def archive(directory: Path, sha: str, folder: str = "") -> Iterator[IO[bytes]]:
+    """Stream a commit's files, or those of a folder, as a tar: content as in a checkout, paths as in the commit."""
+    what = [sha, "--", folder] if folder else [sha]
+    command = ["git", "-C", str(directory), "--literal-pathspecs", "archive", "--format=tar", *what]
     with process.stream(command, env=environment(Remote(str(directory)))) as out:
         yield out
 

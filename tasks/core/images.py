@@ -37,6 +37,11 @@ class ImageSpec(Value):
 
     _supported = model_validator(mode="before")(image_rules.supported)
 
+    @property
+    def folder(self) -> str:
+        """What the paths of the context's files begin with in the repository; empty for the whole repository."""
+        return "" if self.context == "." else f"{self.context}/"
+
     def arguments(self, node_version: str) -> dict[str, str]:
         """All build arguments of a run."""
         return {image_rules.RUNS_ARGUMENT: node_version, **self.build_args}

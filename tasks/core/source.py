@@ -4,13 +4,11 @@ What the commit's images are made of is known from its folders alone; the files 
 a server that knows no filters everything comes at once.
 """
 
-import re
 import shutil
 import tarfile
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -22,11 +20,11 @@ from tasks.core.images import ImageSpec
 from tasks.core.process import CommandFailed
 from tasks.core.scratch import scratch
 
-PAX_PATH = re.compile(rb"(?:^|\n)[0-9]+ path=([^\n]*)\n")
-"""A file's long name in a tar's extended header (pax(1)); git writes no other one that counts here."""
-
 CHUNK = 1 << 18
 """How much of a context is sent, and held, at a time."""
+
+LATEST = 0o77777777777
+"""The last second a plain tar header has room for, in the year 2242: the engine counts nanoseconds in 64 bits."""
 
 SENDING = 60.0
 """Seconds to wait for the context before this one; an engine may have stopped reading it."""
@@ -84,21 +82,19 @@ class Source:
         self.repository()
         content = self._content(image)
         self._check(image)
-        return self._stream(image.context, content.keeps)
+        return self._stream(image, content.context)
 
     def _content(self, image: ImageSpec) -> Content:
-        folder = _prefix(image)
-        files = {path.removeprefix(folder): file for path, file in self._listed().items() if path.startswith(folder)}
-        if image.dockerfile not in files:
+        files, dockerfile = self._listed(), image.folder + image.dockerfile
+        if dockerfile not in files:
             raise NotFound(
-                f"Commit {self.sha[:7]} of {self.where.url} has no {folder}{image.dockerfile}, "
-                f"which {image.name} is built from.",
+                f"Commit {self.sha[:7]} of {self.where.url} has no {dockerfile}, which {image.name} is built from.",
                 "Add the Dockerfile, or deploy a ref that has it.",
             )
         return Content(image, files, self._read)
 
     def _check(self, image: ImageSpec) -> None:
-        path = _prefix(image) + image.dockerfile
+        path = image.folder + image.dockerfile
         text = self._read(self._listed()[path]).decode(errors="replace")
         if kind := unsupported_mount(text):
             # BuildKit would go on without the secret, unless the step says required.
@@ -135,11 +131,11 @@ class Source:
             return True
         return False
 
-    def _stream(self, folder: str, keep: Callable[[str], bool]) -> Generator[bytes]:
+    def _stream(self, image: ImageSpec, context: Mapping[str, File]) -> Generator[bytes]:
         alone = self._sending.acquire(timeout=SENDING)
         try:
-            with git.archive(self.repository(), self.sha, folder) as archive:
-                yield from _joined(_records(archive, keep))
+            with git.archive(self.repository(), self.sha, image.folder) as archive:
+                yield from _joined(_tar(archive, self._listed(), context, image.folder))
         except (CommandFailed, tarfile.TarError) as error:
             raise Unavailable(f"The files of commit {self.sha[:7]} cannot be read: {error}.") from None
         finally:
@@ -154,38 +150,35 @@ def checkout(where: git.Remote, sha: str, work_dir: Path) -> Iterator[Source]:
         yield Source(where, sha, folder / "source.git")
 
 
-def _prefix(image: ImageSpec) -> str:
-    return "" if image.context == "." else f"{image.context}/"
+def _tar(archive: IO[bytes], listed: Mapping[str, File], context: Mapping[str, File], folder: str) -> Iterator[bytes]:
+    """Write the context's files as a tar: names and modes from git's list, contents from its archive.
 
-
-def _records(archive: IO[bytes], keep: Callable[[str], bool]) -> Iterator[bytes]:
-    """The kept files of a tar, as git wrote them: tarfile would read and write each header anew, in twice the time."""
+    Raises:
+        tarfile.ReadError: the archive doesn't have the listed files, one by one.
+    """
     # BuildKit takes a context for a Dockerfile unless its first entry is within the first 1024 bytes: hence the
     # folder itself before all, whose name is never long.
     root = tarfile.TarInfo("./")
     root.type, root.mode = tarfile.DIRTYPE, 0o755
     yield root.tobuf(tarfile.GNU_FORMAT)
-    extended, path = b"", ""
-    while any(header := archive.read(tarfile.BLOCKSIZE)):
-        entry = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
-        body = _pieces(archive, entry.size + -entry.size % tarfile.BLOCKSIZE)
-        if entry.type == tarfile.XHDTYPE:  # says more of the next entry: a long name, a long target
-            content = b"".join(body)
-            found = PAX_PATH.search(content[: entry.size])
-            extended, path = header + content, found[1].decode(errors="surrogateescape") if found else ""
-            continue
-        kept = entry.type in (tarfile.REGTYPE, tarfile.SYMTYPE) and keep(path or entry.name)
-        for piece in chain((extended, header), body):
-            if kept:
-                yield piece
-        extended, path = b"", ""
+    with tarfile.open(fileobj=archive, mode="r|", bufsize=CHUNK, encoding="utf-8") as files:
+        members = (member for member in files if not member.isdir())
+        for path in (path for path in listed if path.startswith(folder)):
+            member = next(members, None)
+            if member is None or member.name != path:
+                raise tarfile.ReadError(f"git archive has {member and member.name!r}, git ls-tree has {path!r}")
+            if path in context:
+                member.name, member.mode = path.removeprefix(folder), context[path].permissions
+                member.mtime = min(member.mtime, LATEST)
+                yield member.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+                yield from _pieces(files.extractfile(member) if member.isreg() else None, member.size)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _pieces(archive: IO[bytes], size: int) -> Iterator[bytes]:
-    while size > 0 and (piece := archive.read(min(size, CHUNK))):
-        size -= len(piece)
+def _pieces(content: IO[bytes] | None, size: int) -> Iterator[bytes]:
+    while content and (piece := content.read(CHUNK)):
         yield piece
+    yield bytes(-size % tarfile.BLOCKSIZE)
 
 
 def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from tasks.core import git
@@ -94,10 +96,10 @@ def test_the_name_is_made_of_these_bytes(bare: Path, tmp_path: Path) -> None:
     """By hand: whoever changes what is hashed must change the version in it, or machines would not agree."""
     counted = sorted([*IN_CONTEXT, ".dockerignore", ".gitattributes"])
     rows = [f"{FILES[path].mode} {blob(FILES[path].content)} {path}" for path in counted]
-    head = json.dumps(["v1", "build/Dockerfile", "linux/amd64", [], [["NODE_VERSION", "20"]]])
+    head = json.dumps(["v2", "build/Dockerfile", "linux/amd64", [], [["NODE_VERSION", "20"]]])
     wanted = hashlib.sha256("\0".join([head, *rows]).encode()).hexdigest()
     name, context = named(bare, FILES, tmp_path)
-    assert name == f"inputs-v1-{wanted[:40]}"
+    assert name == f"inputs-v2-{wanted[:40]}"
     assert set(context) == IN_CONTEXT
 
 
@@ -144,6 +146,86 @@ def test_what_may_be_in_an_image_makes_another_name(bare: Path, tmp_path: Path, 
     before, after = named(bare, FILES, tmp_path), named(bare, changed(change), tmp_path)
     assert after[1] != before[1], "the case is one"
     assert after[0] != before[0]
+
+
+PARTS = st.one_of(
+    st.sampled_from(
+        [b"src", b"a" * 150, b"x.test.ts", b"-", b"!a", b" ", b"a b", b"*", b"\\", b"\xff\xfe", "日".encode()]
+    ),
+    st.sampled_from(
+        [b"a" * 120 + b"\nx.test.ts", b"20 path=a.txt\n", b"a\r\n", b"11 size=0\n" + b"s" * 100, b"#x", b"[x"]
+    ),
+    st.binary(min_size=1, max_size=120).filter(lambda part: not {0, ord("/")} & {*part} and not part.startswith(b".")),
+)
+PATHS = st.lists(PARTS, min_size=1, max_size=3).map(b"/".join)
+MODES = st.sampled_from(["100644", "100755", "120000"])
+TREES = st.dictionaries(PATHS, st.tuples(MODES, st.sampled_from([b"", b"one", b"two\n", b"l" * 200])), max_size=6)
+IGNORED = st.sampled_from(["", "**/*.test.ts\n", "src\n", "*\n!src\n", "**/a*\n", "*.ts\n*20*\n"])
+LONG = b"packages/" + b"a" * 150 + b"\nx.test.ts"
+
+
+def commit_bytes(bare: Path, files: Mapping[bytes, tuple[str, bytes]]) -> str:
+    """As :func:`commit`, for names of any bytes."""
+    stream = b"commit refs/heads/main\ncommitter A <a@example.com> 1767225600 +0000\ndata 0\n"
+    for path, (mode, content) in files.items():
+        quoted = b"".join(b"\\%03o" % byte for byte in path)
+        stream += b'M %s inline "%s"\ndata %d\n%s\n' % (mode.encode(), quoted, len(content), content)
+    repositories.git(bare, "fast-import", "--quiet", "--force", stdin=stream)
+    return repositories.head(bare)
+
+
+def apart(files: Mapping[bytes, tuple]) -> dict[bytes, tuple]:
+    """Without files that stand where another one has a folder: no commit has both."""
+    folders = {path[:end] for path in files for end in range(len(path)) if path[end : end + 1] == b"/"}
+    return {path: files[path] for path in files if path not in folders}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(TREES, TREES, IGNORED)
+@example({}, {LONG: ("100644", b"evil()")}, "**/*.test.ts\n")
+@example({}, {b"a/" * 80 + b"20 path=x\n": ("120000", b"x" * 300)}, "x\n")
+def test_two_commits_have_one_name_only_if_they_have_one_context(
+    bare: Path, tmp_path_factory: pytest.TempPathFactory, before: dict, more: dict, ignored: str
+) -> None:
+    always = {b"build/Dockerfile": ("100644", b"FROM scratch\n"), b".dockerignore": ("100644", ignored.encode())}
+    seen = []
+    for files in (apart(before | always), apart(before | more | always)):
+        made = source(bare, commit_bytes(bare, files), tmp_path_factory.mktemp("scratch"))
+        context = read(made.context(APP))
+        for path, (_, mode, link, content) in context.items():
+            kind, data = files[path.encode(errors="surrogateescape")]
+            assert (mode, content or link.encode()) == ({"100644": 0o644, "100755": 0o755, "120000": 0o777}[kind], data)
+        seen.append((made.inputs(APP, ARGS), context))
+    (name, context), (other, larger) = seen
+    assert (name == other) == (context == larger)
+
+
+def test_a_path_that_a_commit_lists_twice_is_rejected(bare: Path, tmp_path: Path) -> None:
+    """Git never writes such a tree; a hand-made one could show the hash one file and the build another."""
+    dockerfile, evil = (
+        repositories.git(bare, "hash-object", "-w", "--stdin", stdin=text).decode().strip()
+        for text in (b"FROM scratch\n", b"evil")
+    )
+    entries = b"".join(b"100644 Dockerfile\0" + bytes.fromhex(each) for each in (dockerfile, evil))
+    tree = repositories.git(bare, "hash-object", "-t", "tree", "--literally", "-w", "--stdin", stdin=entries)
+    raw = b"tree %s\nauthor A <a@x> 1 +0000\ncommitter A <a@x> 1 +0000\n\nx\n" % tree.strip()
+    sha = repositories.git(bare, "hash-object", "-t", "commit", "-w", "--stdin", stdin=raw).decode().strip()
+    with pytest.raises(InvalidInput, match=r"lists 'Dockerfile' twice"):
+        source(bare, sha, tmp_path).inputs(ImageSpec(name="app", dockerfile="Dockerfile"), ARGS)
+
+
+def test_attributes_above_the_context_count(bare: Path, tmp_path: Path) -> None:
+    image = ImageSpec(name="app", dockerfile="Dockerfile", context="apps/app")
+    files = {"apps/app/Dockerfile": FILES["build/Dockerfile"], "apps/app/run.bat": FILES["run.bat"]}
+    names = set()
+    for path, ends in ((".gitattributes", "crlf"), ("apps/.gitattributes", "crlf"), ("apps/.gitattributes", "lf")):
+        attributes = {path: Entry("100644", f"*.bat text eol={ends}\n")}
+        name, context = named(bare, files | attributes, tmp_path, image)
+        assert context["run.bat"][3] == {"crlf": b"echo\r\n", "lf": b"echo\n"}[ends], "as a checkout has it"
+        names.add(name)
+    assert len(names) == 3
+    beside = {"other/.gitattributes": Entry("100644", "x -text\n")}
+    assert named(bare, files | beside, tmp_path, image) == named(bare, files, tmp_path, image)
 
 
 def test_neither_order_nor_message_nor_history_matter(bare: Path, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_commit_that_changes_no_image_builds_none(fresh: Installation, no_engi
         assert image.uri.endswith(f"/{name}:{sha[:7]}")
         assert {fresh.images.digest(name, tag) for tag in (sha[:7], sha, "latest")} == {before.digest}
     artifact = fresh.ask("artifacts/latest/filter", {"artifacts": {"key": {"any_": ["deploy-dev"]}}})[0]["data"]
-    assert artifact.replace("\\", "").count("same inputs as inputs-v1-") == 2
+    assert artifact.replace("\\", "").count("same inputs as inputs-v2-") == 2
 
     third = deploy_to_k8s(environment="dev", ref="main")
     assert third.server.reused == second.server.reused, "remembered for the commit"
@@ -96,7 +96,7 @@ def test_a_lost_cache_is_no_reason_to_build(fresh: Installation, no_engine: Any,
     with no_cache():
         second = deploy_to_k8s(environment="dev", ref="main")
     assert (second.server.digest, second.ui.digest) == (first.server.digest, first.ui.digest)
-    assert second.ui.reused.startswith("same inputs as inputs-v1-")
+    assert second.ui.reused.startswith("same inputs as inputs-v2-")
 
 
 KILLED = """
