@@ -94,8 +94,8 @@ def github(settings: Settings, repository: str, **options: int) -> "GitHub":
 def _remote(settings: Settings, repository: str) -> git.Remote:
     where = _without_token(settings, repository)
     # The token is GitHub's, or the GitOps repository's server's: no other server is to see it.
-    known = {_host(_without_token(settings, known)) for known in ("owner/name", settings.gitops_repo)}
-    if not where.url.startswith(("http://", "https://")) or _host(where) not in known:
+    known = {_origin(_without_token(settings, known)) for known in ("owner/name", settings.gitops_repo)}
+    if not where.url.startswith(("http://", "https://")) or _origin(where) not in known:
         return where
     return git.Remote(where.url, github_token(settings), where.timeout)
 
@@ -104,8 +104,9 @@ def _without_token(settings: Settings, repository: str) -> git.Remote:
     return git.remote(repository, None, settings.github_api_url, settings.git_timeout)
 
 
-def _host(where: git.Remote) -> str:
-    return urlsplit(where.url).netloc
+def _origin(where: git.Remote) -> tuple[str, str]:
+    address = urlsplit(where.url)
+    return address.scheme, address.netloc
 
 
 def _ecr_client(settings: Settings) -> Any:  # noqa: ANN401 - boto3 makes the class at run time

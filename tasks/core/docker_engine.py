@@ -42,6 +42,7 @@ def engine(timeout: int) -> Iterator[docker.APIClient]:
             f"No Docker Engine answers: {error}.",
             "Start it, or set DOCKER_HOST to one that this user may use.",
         ) from None
+    client.max_redirects = 0  # the logins of registries go with the calls, and would go with redirects
     try:
         yield client
     except (requests.RequestException, urllib3.exceptions.HTTPError, StreamParseError) as error:

@@ -9,12 +9,13 @@ import base64
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+import httpx
 from pydantic import SecretStr
 
 from tasks.core import process
@@ -24,6 +25,7 @@ from tasks.core.process import CommandFailed
 
 FULL_SHA = re.compile(r"[0-9a-f]{40}")
 SHORT_SHA = re.compile(r"[0-9a-f]{7,39}")
+REDIRECTED = re.compile(r"The requested URL returned error: 3\d\d")
 ON_GITHUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -90,7 +92,24 @@ def run_bytes(where: Remote, *args: str, directory: Path | None = None, stdin: b
         with installed():
             return process.run(command, env=environment(where), timeout=where.timeout, stdin=stdin, secrets=secrets)
     except CommandFailed as error:
+        if REDIRECTED.search(error.stderr):
+            raise _moved(where) from None
         raise explain(error, where.url) from None
+
+
+def _moved(where: Remote) -> InvalidInput:
+    """Name the place a git server redirects to; git itself only says that it does."""
+    headers = {"Authorization": f"Basic {_basic(where.token)}"} if where.token else {}
+    url, to = f"{where.url.rstrip('/')}/info/refs", "elsewhere"
+    with suppress(httpx.HTTPError, httpx.InvalidURL, KeyError):
+        answer = httpx.get(url, params={"service": "git-upload-pack"}, headers=headers, timeout=20)
+        new = httpx.URL(answer.headers["location"])
+        to = f"to {new.copy_with(userinfo=b'', query=None, fragment=None)}".removesuffix("/info/refs")
+    return InvalidInput(
+        f"The git server redirects {where.url} {to}.",
+        "Set GITOPS_REPO or SOURCE_REPO to the repository's own URL. Redirects are not followed, because they would "
+        "send the token to another place.",
+    )
 
 
 @contextmanager
@@ -115,6 +134,8 @@ def environment(where: Remote) -> dict[str, str]:
         "maintenance.auto": "false",
         "fastimport.unpackLimit": "1",
         "credential.helper": "",
+        # git sends the token along wherever it is redirected to.
+        "http.followRedirects": "false",
         # An aborted or crawling transfer ends by itself: 1000 bytes a second over half a minute.
         "http.lowSpeedLimit": "1000",
         "http.lowSpeedTime": "30",

@@ -60,7 +60,9 @@ class GitHub:
         with self._api() as api:
             # Not Repository.create_repository_dispatch(): its answer to 401, 404 and 422 is False, without a reason.
             event = {"event_type": EVENT, "client_payload": update.payload()}
-            api.requester.requestJsonAndCheck("POST", f"/repos/{self._repository}/dispatches", input=event)
+            headers, _ = api.requester.requestJsonAndCheck("POST", f"/repos/{self._repository}/dispatches", input=event)
+            if to := headers.get("location"):  # PyGithub takes a redirect of a POST for a success
+                raise self._moved(str(to))
 
     def propose(self, branch: str, base: str, title: str, body: str) -> str:
         """Open a pull request from a branch, or bring the open one up to date; returns its address.
@@ -109,6 +111,8 @@ class GitHub:
             yield api
         except GithubException as error:
             raise self._explain(error) from None
+        except RuntimeError as error:  # PyGithub's, for a redirect to another host
+            raise self._moved(str(error).partition(", please")[0]) from None
         except requests.RequestException as error:
             raise Unavailable(
                 f"GitHub at {urlsplit(self._api_url).netloc} cannot be reached: {error}.",
@@ -116,6 +120,12 @@ class GitHub:
             ) from None
         finally:
             api.close()
+
+    def _moved(self, to: str) -> InvalidInput:
+        return InvalidInput(
+            f"GitHub redirects calls for {self._repository}: {to}.",
+            "Set GITOPS_REPO to the repository's present name, and GITHUB_API_URL to the API's own address.",
+        )
 
     def _explain(self, error: GithubException) -> DeliveryError:
         said = f"{error.status} {(error.data or {}).get('message', '') if isinstance(error.data, dict) else error.data}"

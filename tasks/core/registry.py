@@ -60,7 +60,6 @@ class Registry:
             timeout=timeout,
             verify=_tls(),
             trust_env=not here,  # as Docker: through the environment's proxy, but not to this machine itself
-            follow_redirects=True,
         )
         self._authorization: dict[str, str] = {}
 
@@ -155,7 +154,13 @@ class Registry:
         fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
         query = {"service": fields.get("service", ""), "scope": f"repository:{repository}:pull,push"}
         try:
-            answer = self._http.get(fields["realm"], params=query, auth=credentials)
+            realm = httpx.URL(fields["realm"])
+            if credentials and realm.scheme != "https" and self._http.base_url.scheme == "https":
+                raise AccessDenied(
+                    f"The registry {self.host} asks for its credentials over plain HTTP, at {realm.host}.",
+                    "They were not sent. Make its token server use HTTPS.",
+                )
+            answer = self._http.get(realm, params=query, auth=credentials)
             if not answer.is_success:
                 raise self._explain(answer, repository, "token")
             body = answer.json()
@@ -164,6 +169,12 @@ class Registry:
             raise Unavailable(f"The token server of {self.host} gave no token: {error!r}.") from None
 
     def _explain(self, answer: httpx.Response, repository: str, path: str) -> DeliveryError:
+        if answer.has_redirect_location:
+            to = answer.headers["location"].partition("?")[0]
+            return InvalidInput(
+                f"{answer.url.host} redirects {self.host}/{repository} to {to:.200}.",
+                "Set ECR_REGISTRY to the registry's own host. Redirects are not followed, because of the credentials.",
+            )
         said = f"{answer.status_code} {_message(answer)}".strip()
         what, words = f"{self.host}/{repository}", said.replace(repository, "")
         if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):

@@ -21,6 +21,7 @@ from tests.sandbox import argocd as sandbox
 from tests.sandbox.argocd import DENIED, FAILED_PRECONDITION, INTERNAL, error
 from tests.sandbox.argocd_controller import Application
 from tests.sandbox.in_process import served
+from tests.sandbox.redirects import moved
 
 TOKEN = "hunter2.hunter2.hunter2"
 NAME = "flowise-dev"
@@ -150,6 +151,14 @@ def test_a_missing_application_is_told_from_a_forbidden_one_by_its_project(runni
         assert type(refusal(lambda: argo.sync("flowise-x", prune=False))) is NotFound
     with closing(client(running.url, project="other")) as argo:
         assert type(refusal(lambda: argo.application(NAME))) is NotFound
+
+
+@pytest.mark.parametrize("status", [301, 307])
+def test_a_redirect_is_not_followed(status: int) -> None:
+    with moved(status) as servers, closing(client(servers.url)) as argo:
+        for call in (lambda: argo.application(NAME), lambda: argo.sync(NAME, prune=False)):
+            assert f"to {servers.other}/new/api/v1/applications" in refusal(call).message
+    assert servers.seen == []
 
 
 def test_an_operation_in_progress_is_worth_another_try(running: sandbox.ArgoCD) -> None:

@@ -29,6 +29,7 @@ from tasks.core.images import ImageSpec
 from tasks.core.registry_errors import push_error
 from tests.sandbox.optional import optional
 from tests.sandbox.processes import free_port
+from tests.sandbox.redirects import moved
 from tests.sandbox.registry import Registry, registry
 from tests.sandbox.source_files import static_busybox
 
@@ -66,6 +67,14 @@ def build(docker_host: str) -> Iterator[Builder]:
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     with optional(registry(tmp_path_factory.mktemp("guarded"), users={USER: PASSWORD})) as running:
         yield running
+
+
+def test_a_login_does_not_follow_a_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
+    with moved(307, {"/version": {"ApiVersion": "1.41"}}) as servers:
+        monkeypatch.setenv("DOCKER_HOST", servers.url.replace("http://", "tcp://"))
+        with pytest.raises(Unavailable, match="stopped answering"), docker_engine.engine(5) as client:
+            client.push("registry.example.com/app", auth_config={"username": USER, "password": PASSWORD})
+    assert servers.seen == []
 
 
 def test_an_image_for_amd64_with_its_build_args(build: Builder, docker_host: str) -> None:

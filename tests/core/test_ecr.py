@@ -24,6 +24,7 @@ from tests.sandbox import repositories
 from tests.sandbox.engine import engine
 from tests.sandbox.optional import optional
 from tests.sandbox.processes import free_port
+from tests.sandbox.redirects import moved
 
 ABSENT = f"sha256:{'0' * 64}"
 HOST = "210987654321.dkr.ecr.eu-central-1.amazonaws.com"
@@ -148,6 +149,14 @@ def test_nobody_listens(call: str) -> None:
     client = aws_client(endpoint_url=f"http://127.0.0.1:{free_port()}")
     with closing(Ecr(HOST, client)) as ecr, pytest.raises(Unavailable, match=HOST):
         CALLS[call](ecr)
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with moved(307) as servers:
+        client = aws_client(endpoint_url=servers.url)
+        with closing(Ecr(HOST, client)) as ecr, pytest.raises(DeliveryError):
+            ecr.digest("app", "v1")
+    assert servers.seen == []
 
 
 def test_without_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from tasks.core import git
 from tasks.core.errors import AccessDenied, InvalidInput, NotFound, Terminal, Unavailable
 from tests.sandbox import repositories
 from tests.sandbox.github import GitHub, github
+from tests.sandbox.redirects import moved
 
 API = "https://api.github.com"
 NAME = "acme/flowise"
@@ -139,6 +140,25 @@ def test_a_token_goes_to_its_own_host_only(hub: GitHub, tmp_path: Path) -> None:
     fetched = subprocess.run(["git", "ls-remote", elsewhere.url], env=stolen, capture_output=True, check=False)
     assert b"Authentication failed" in fetched.stderr
     assert git.resolve(elsewhere, "main", tmp_path / "refs.git")
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed_because_the_token_would_be(status: int, source: Path, tmp_path: Path) -> None:
+    sha = sha_of(source, "main")
+    with moved(status) as servers:
+        where = git.Remote(f"{servers.url}/org/devops.git", SecretStr("hunter2-secret"))
+        for number, ask in enumerate(
+            (
+                lambda: git.resolve(where, "main", tmp_path / "refs.git"),
+                lambda: git.fetch_commit(where, sha, tmp_path / "commit.git"),
+                lambda: git.run(where, "push", "origin", f"{sha}:refs/heads/main", directory=source),
+            )
+        ):
+            with pytest.raises(InvalidInput) as caught:
+                ask()
+            new = f"{servers.other}/new/org/devops.git"
+            assert caught.value.message == f"The git server redirects {where.url} to {new}.", number
+    assert servers.seen == []
 
 
 @pytest.mark.parametrize("kind", ["http", "path"])

@@ -13,6 +13,7 @@ from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFoun
 from tasks.core.github import GitHub as Client
 from tasks.core.models import ImageUpdate
 from tests.sandbox.github import Dispatch, GitHub, github
+from tests.sandbox.redirects import moved
 from tests.sandbox.repositories import commit, head, init
 
 NAME = "acme/devops"
@@ -87,6 +88,16 @@ def test_the_stand_in_itself_refuses_a_wrong_token_and_an_unknown_repository(hub
     assert type(refusal(hub.url, token="hunter2-expired")) is AccessDenied
     assert type(refusal(hub.url, token=hub.read_token)) is NotFound
     assert type(refusal(hub.url, repository="acme/unknown")) is NotFound
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_no_success_and_the_token_stays(status: int) -> None:
+    with moved(status) as servers:
+        refused = refusal(servers.url)
+    assert type(refused) is InvalidInput
+    assert "redirect" in refused.message
+    assert "localhost" in refused.message, "where to"
+    assert servers.seen == []
 
 
 def test_nobody_there() -> None:

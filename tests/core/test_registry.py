@@ -23,6 +23,7 @@ from tests.sandbox import registry as sandbox
 from tests.sandbox.in_process import served
 from tests.sandbox.optional import optional
 from tests.sandbox.processes import free_port
+from tests.sandbox.redirects import moved
 
 USER, PASSWORD = "reader", "s3cret-of-the-reader"
 ABSENT = f"sha256:{'0' * 64}"
@@ -286,6 +287,46 @@ def test_a_token_server_that_gives_none(login: Callable[[str, str, str], None]) 
         login(host, USER, PASSWORD)
         with pytest.raises(Unavailable, match="no token"):
             registry.digest("app", "v1")
+
+
+def test_a_redirect_is_not_followed(login: Callable[[str, str, str], None]) -> None:
+    with moved(307) as servers, asking(servers.url.removeprefix("http://")) as registry:
+        login(registry.host, USER, PASSWORD)
+        with pytest.raises(InvalidInput, match=rf"to {servers.other}/new/v2/app/manifests/v1\.") as failure:
+            registry.digest("app", "v1")
+    assert servers.seen == []
+    assert "in-the-query" not in str(failure.value)
+
+
+def test_a_token_server_that_redirects_gets_no_second_host_a_login(login: Callable[[str, str, str], None]) -> None:
+    with (
+        moved(302) as servers,
+        standing_in(TokenFlow(challenge=f'Bearer realm="{servers.url}/token"')) as host,
+        asking(host) as registry,
+    ):
+        login(host, USER, PASSWORD)
+        with pytest.raises(InvalidInput, match="redirects"):
+            registry.digest("app", "v1")
+    assert servers.seen == []
+
+
+def test_a_login_for_https_is_not_sent_over_http(
+    login: Callable[[str, str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(f"{request.url.scheme} {request.headers.get('authorization', '')}".strip())
+        return httpx.Response(401, headers={"WWW-Authenticate": 'Bearer realm="http://tokens.example.com/token"'})
+
+    monkeypatch.setattr("tasks.core.registry.on_loopback", lambda _: False)
+    with asking("registry.example.com") as registry:
+        login("registry.example.com", USER, PASSWORD)
+        monkeypatch.setattr(registry._http, "_transport", httpx.MockTransport(answer))
+        monkeypatch.setattr(registry._http, "_mounts", {})
+        with pytest.raises(AccessDenied, match=r"plain HTTP, at tokens\.example\.com"):
+            registry.digest("app", "v1")
+    assert seen == ["https"]
 
 
 NO_HOSTS = (
