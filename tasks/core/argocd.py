@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 from pydantic import SecretStr, ValidationError
 
-from tasks.core import bounded
-from tasks.core.address import http_url
 from tasks.core.argocd_application import Application
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, NotSynced, Unavailable
 from tasks.core.registry import on_loopback
+from tasks.core.system import http
+from tasks.core.system.address import http_url
 
 TOKEN = re.compile("[!-~]+")
 """What fits into a header; libraries quote other values in their errors."""
@@ -116,7 +116,7 @@ class ArgoCD:
 
     def _call(self, method: str, path: str, name: str, timeout: float, **request: Any) -> httpx.Response:  # noqa: ANN401
         try:
-            answer = bounded.request(self._http, method, path, timeout, **request)
+            answer = http.request(self._http, method, path, timeout, **request)
         except httpx.HTTPError as error:
             raise Unavailable(
                 f"Argo CD at {self.host} cannot be reached: {str(error) or type(error).__name__}.",

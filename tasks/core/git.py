@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
-from tasks.core import process
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.git_errors import explain
-from tasks.core.process import CommandFailed
+from tasks.core.system import process
+from tasks.core.system.process import CommandFailed
 
 FULL_SHA = re.compile(r"[0-9a-f]{40}")
 SHORT_SHA = re.compile(r"[0-9a-f]{7,39}")

@@ -1,7 +1,7 @@
 """What git says when it fails, as one of our errors."""
 
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, LostRace, NotFound, PushRefused, Unavailable
-from tasks.core.process import CommandFailed
+from tasks.core.system.process import CommandFailed
 
 REFUSED = (
     PushRefused,

@@ -16,7 +16,7 @@ from tasks.core.git import Remote
 from tasks.core.images import Images
 from tasks.core.ledger import Deployment
 from tasks.core.models import Approval, Environment, ImageRef, ImageUpdate, Origin, UpdateResult
-from tasks.core.scratch import scratch, turn
+from tasks.core.system.temp_dir import scratch, turn
 
 PATIENCE = 120.0
 """Seconds to go on after lost races before the next retry is Prefect's."""

@@ -8,7 +8,7 @@ from tasks.core import order, plan
 from tasks.core.errors import NotFound
 from tasks.core.gitops import GitOps, on_branch
 from tasks.core.models import Environment, ImageRef
-from tasks.core.scratch import scratch
+from tasks.core.system.temp_dir import scratch
 
 SHORTEST = 1.0
 """Seconds that a last question gets when there is no time left."""

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import httpx
 
-from tasks.core import bounded
-from tasks.core.address import http_url
 from tasks.core.errors import NotProven, RolloutFailed
 from tasks.core.registry import on_loopback
+from tasks.core.system import http
+from tasks.core.system.address import http_url
 
 ANSWER = 200
 """Characters of an answer that are shown."""
@@ -66,7 +66,7 @@ def check_now(endpoint: str, path: str, timeout: float = 10) -> None:
 
 def _ask(client: httpx.Client, url: httpx.URL, timeout: float) -> tuple[bool, str]:
     try:
-        answer = bounded.request(client, "GET", url, timeout)
+        answer = http.request(client, "GET", url, timeout)
     except httpx.HTTPError as error:
         return False, str(error) or type(error).__name__
     to = f"to {answer.headers['location']} " if answer.has_redirect_location else ""

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from tasks.core.address import http_url
 from tasks.core.errors import InvalidInput
 from tasks.core.git import ON_GITHUB, web_url
 from tasks.core.models import DeployResult, Environment, UpdateResult, application_of
 from tasks.core.settings import Settings
+from tasks.core.system.address import http_url
 
 ON_A_SERVER = re.compile(r"https?://(?P<path>[^@?#\s()]+?)(\.git)?/?")
 OVER_SSH = re.compile(r"(ssh://)?git@(?P<host>[\w.-]+)[:/](?P<name>[\w./-]+?)(\.git)?/?")

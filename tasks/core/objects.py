@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.core import git, process
+from tasks.core import git
 from tasks.core.errors import Unavailable
+from tasks.core.system import process
 
 SHA_BYTES = 20
 

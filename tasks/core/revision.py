@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks.core import git
 from tasks.core.errors import InvalidInput
 from tasks.core.models import TAG_PATTERN, Environment, Target
-from tasks.core.scratch import scratch
+from tasks.core.system.temp_dir import scratch
 
 SHORT = 7
 """Characters of a sha in a tag, as in the user's workflow."""

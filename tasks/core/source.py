@@ -17,8 +17,8 @@ from tasks.core.content import Content, File, listed
 from tasks.core.errors import InvalidInput, NotFound, Unavailable
 from tasks.core.image_rules import unsupported_mount
 from tasks.core.images import ImageSpec
-from tasks.core.process import CommandFailed
-from tasks.core.scratch import scratch
+from tasks.core.system.process import CommandFailed
+from tasks.core.system.temp_dir import scratch
 
 CHUNK = 1 << 18
 """How much of a context is sent, and held, at a time."""

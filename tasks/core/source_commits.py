@@ -5,7 +5,7 @@ from pathlib import Path
 from tasks.core import git
 from tasks.core.errors import DeliveryError
 from tasks.core.report import literal, one_line
-from tasks.core.scratch import scratch
+from tasks.core.system.temp_dir import scratch
 
 SHOWN = 20
 """Source commits that are shown, the newest ones."""

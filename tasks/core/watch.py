@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tasks.core import git
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.models import Value
-from tasks.core.scratch import scratch
+from tasks.core.system.temp_dir import scratch
 
 
 class Seen(Value):

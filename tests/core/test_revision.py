@@ -30,5 +30,5 @@ def test_a_version_that_makes_no_tag_is_refused_before_git_is_asked(version: str
 
 
 def test_the_longest_version_leaves_room_for_the_sha(source: Path, tmp_path: Path) -> None:
-    target = revision.target(git.Remote(str(source)), "dev", "main", "20", "v" * 120, tmp_path)
-    assert len(target.tag) == 128
+    longest = revision.target(git.Remote(str(source)), "dev", "main", "20", "v" * 120, tmp_path)
+    assert len(longest.tag) == 128

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.scratch import GRACE, scratch, turn
+from tasks.core.system.temp_dir import GRACE, scratch, turn
 
 HOLD = """
 import pathlib, sys
-from tasks.core.scratch import scratch
+from tasks.core.system.temp_dir import scratch
 with scratch(pathlib.Path(sys.argv[1])) as folder:
     print(folder, flush=True)
     input()
@@ -25,7 +25,7 @@ with scratch(pathlib.Path(sys.argv[1])) as folder:
 def holder(work_dir: Path) -> tuple["subprocess.Popen[str]", Path]:
     command = [sys.executable, "-c", HOLD, str(work_dir)]
     pipe = subprocess.PIPE
-    child = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=Path(__file__).parents[2])
+    child = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=Path(__file__).parents[3])
     return child, Path(child.stdout.readline().strip()).parent
 
 
@@ -86,7 +86,7 @@ def test_a_sweep_that_is_faster_than_the_lock_does_no_harm(tmp_path: Path, monke
 def test_killed_while_it_is_made_or_taken_away_nothing_stays(kills: int, tmp_path: Path) -> None:
     """Killed at each call that makes or removes something, whichever comes first of files and folders."""
     command = [sys.executable, "-c", KILLED, str(tmp_path), str(kills)]
-    died = subprocess.run(command, cwd=Path(__file__).parents[2], check=False).returncode
+    died = subprocess.run(command, cwd=Path(__file__).parents[3], check=False).returncode
     (left,) = tmp_path.iterdir()
     assert died == -signal.SIGKILL
     if kills in EMPTY:
@@ -101,7 +101,7 @@ EMPTY = (2, 7)
 
 KILLED = """
 import os, pathlib, sys
-from tasks.core.scratch import scratch
+from tasks.core.system.temp_dir import scratch
 
 calls = iter(range(int(sys.argv[2])))
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core import process
-from tasks.core.process import CommandFailed
+from tasks.core.system import process
+from tasks.core.system.process import CommandFailed
 
 MEGABYTES = 5 * 2**20
 
