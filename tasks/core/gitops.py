@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from tasks.core import ledger, order, plan
-from tasks.core.branch import DEPTH, Branch
 from tasks.core.errors import InvalidInput, LostRace, NotFound
 from tasks.core.git import Remote
+from tasks.core.git.branch import DEPTH, Branch
 from tasks.core.images import Images
 from tasks.core.ledger import Deployment
 from tasks.core.models import Approval, Environment, ImageRef, ImageUpdate, Origin, UpdateResult

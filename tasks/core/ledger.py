@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pydantic import AwareDatetime
 
-from tasks.core.branch import DEPTH, Branch, Commit
+from tasks.core.git.branch import DEPTH, Branch, Commit
 from tasks.core.models import ENVIRONMENTS, SHA_PATTERN, Approval, Environment, ImageUpdate, Origin, Value
 
 FAR = 1000

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from tasks.core import kustomization
-from tasks.core.branch import Branch
 from tasks.core.errors import InvalidInput, NotFound
+from tasks.core.git.branch import Branch
 from tasks.core.models import Environment, ImageChange, ImageRef
 
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from tasks.core import ledger, plan
-from tasks.core.branch import Branch
 from tasks.core.errors import Conflict, InvalidInput, NotFound
+from tasks.core.git.branch import Branch
 from tasks.core.gitops import GitOps, on_branch, update_as_deployed
 from tasks.core.ledger import Deployment
 from tasks.core.models import Environment, ImageUpdate, Move, Origin

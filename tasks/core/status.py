@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from tasks.core import ledger, plan, source_commits
-from tasks.core.branch import Branch
 from tasks.core.errors import DeliveryError, InvalidInput, NotFound
+from tasks.core.git.branch import Branch
 from tasks.core.gitops import GitOps, on_branch
 from tasks.core.ledger import Deployment
 from tasks.core.models import ENVIRONMENTS, Environment, ImageRef, Value

@@ -18,8 +18,8 @@ from pydantic import SecretStr
 
 from tasks.core import git, ledger
 from tasks.core import gitops as writer
-from tasks.core.branch import Branch, Commit
 from tasks.core.errors import AccessDenied, InvalidInput, LostRace, NotFound, PushRefused
+from tasks.core.git.branch import Branch, Commit
 from tasks.core.models import ImageRef, ImageUpdate, UpdateResult
 from tests.sandbox import repositories
 from tests.sandbox.github import GitHub, github
@@ -323,7 +323,7 @@ CRASH = """
 import os, sys
 from pathlib import Path
 from tasks.core import git
-from tasks.core.branch import Branch
+from tasks.core.git.branch import Branch
 from tests.core.test_gitops import write
 
 boundary, bare, work = sys.argv[1:]
@@ -428,7 +428,7 @@ def test_the_patience_is_minded(gitops: Path, work: Path, monkeypatch: pytest.Mo
 def test_a_deployment_far_back_in_history_still_counts(
     near: int, far: int, hub: GitHub, gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.core.branch.DEPTH", near)
+    monkeypatch.setattr("tasks.core.git.branch.DEPTH", near)
     monkeypatch.setattr("tasks.core.ledger.DEPTH", near)
     monkeypatch.setattr("tasks.core.ledger.FAR", far)
     older, newer = "1" * 40, "2" * 40

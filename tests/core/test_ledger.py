@@ -7,8 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 from tasks.core import git, ledger
-from tasks.core.branch import Branch, Commit
 from tasks.core.errors import Conflict, InvalidInput, NotFound, NotProven
+from tasks.core.git.branch import Branch, Commit
 from tasks.core.gitops import GitOps, write
 from tasks.core.ledger import Deployment
 from tasks.core.models import Approval, ImageUpdate, Origin

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core import git, ledger
-from tasks.core.branch import Branch
+from tasks.core.git.branch import Branch
 from tasks.core.gitops import GitOps, write
 from tasks.core.models import ImageUpdate, UpdateResult
 from tasks.core.rollback import earlier

@@ -14,11 +14,12 @@ from unittest.mock import Mock
 import pytest
 from pydantic import SecretStr
 
-from tasks.core import git, object_cache
+from tasks.core import git
+from tasks.core.git import object_cache
+from tasks.core.git.object_cache import LARGEST, ObjectCache
+from tasks.core.git.objects import Object
 from tasks.core.gitops import GitOps, write
 from tasks.core.models import ImageUpdate
-from tasks.core.object_cache import LARGEST, ObjectCache
-from tasks.core.objects import Object
 from tests.sandbox import repositories
 from tests.sandbox.github import GitHub, github
 from tests.sandbox.gitops_files import APP, REGISTRY

@@ -12,7 +12,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from tasks.core.objects import Object
+from tasks.core.git.objects import Object
 
 MOST = 200
 """Objects of a repository that stay, the last used ones: an update makes about seven."""

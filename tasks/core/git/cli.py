@@ -19,7 +19,7 @@ import httpx
 from pydantic import SecretStr
 
 from tasks.core.errors import InvalidInput, NotFound
-from tasks.core.git_errors import explain
+from tasks.core.git.errors import explain
 from tasks.core.system import process
 from tasks.core.system.process import CommandFailed
 

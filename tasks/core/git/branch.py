@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from tasks.core import git
 from tasks.core.errors import InvalidInput, NotFound
-from tasks.core.object_cache import ObjectCache
-from tasks.core.objects import Entry, Object, Objects, entries
+from tasks.core.git.object_cache import ObjectCache
+from tasks.core.git.objects import Entry, Object, Objects, entries
 
 BOT = "github-actions[bot]"
 BOT_EMAIL = "github-actions[bot]@users.noreply.github.com"

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from tasks.core import git
-from tasks.core.branch import Branch
 from tasks.core.errors import InvalidInput, LostRace, NotFound
+from tasks.core.git.branch import Branch
 from tests.sandbox import git_http, repositories
 from tests.sandbox.github import github
 
