@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from tasks.connections import registry
 from tasks.core.images import ImageSpec
 from tasks.core.models import Build, Target
-from tasks.core.registry import Registry
+from tasks.core.registry.oci import Registry
 from tasks.core.settings import load
 from tasks.core.source import Source
 from tasks.core.tags import point_tags

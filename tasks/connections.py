@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from tasks.core import git
 from tasks.core.gitops import GitOps
 from tasks.core.models import Environment
-from tasks.core.registry import Registry, is_ecr
+from tasks.core.registry.oci import Registry, is_ecr
 from tasks.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def registry(settings: Settings) -> Registry:
     settings.require("ecr_registry")
     if not is_ecr(settings.ecr_registry):
         return Registry(settings.ecr_registry)
-    from tasks.core.ecr import Ecr  # noqa: PLC0415 - boto3 is slow to load and only ECR needs it
+    from tasks.core.registry.ecr import Ecr  # noqa: PLC0415 - boto3 is slow to load and only ECR needs it
 
     return Ecr(settings.ecr_registry, _ecr_client(settings), create=settings.ecr_create_repositories)
 
@@ -110,7 +110,7 @@ def _origin(where: git.Remote) -> tuple[str, str]:
 
 
 def _ecr_client(settings: Settings) -> Any:  # noqa: ANN401 - boto3 makes the class at run time
-    from tasks.core.ecr import region_of  # noqa: PLC0415
+    from tasks.core.registry.ecr import region_of  # noqa: PLC0415
 
     region = settings.aws_region or region_of(settings.ecr_registry)
     if _exists("aws-credentials", settings.aws_credentials_block):

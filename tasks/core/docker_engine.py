@@ -20,7 +20,7 @@ from tasks.core.engine_errors import build_error, refused
 from tasks.core.errors import BuildFailed, Unavailable
 from tasks.core.images import ImageSpec
 from tasks.core.layers import Layers
-from tasks.core.registry_errors import push_error
+from tasks.core.registry.errors import push_error
 
 Log = Callable[[str], None]
 Fraction = Callable[[float], None]

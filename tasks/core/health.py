@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 
 from tasks.core.errors import NotProven, RolloutFailed
-from tasks.core.registry import on_loopback
+from tasks.core.registry.oci import on_loopback
 from tasks.core.system import http
 from tasks.core.system.address import http_url
 

@@ -12,11 +12,11 @@ import docker
 from tasks.core import docker_engine
 from tasks.core.buildkit import Help
 from tasks.core.buildkit_session import session
-from tasks.core.docker_login import docker_login
 from tasks.core.errors import Conflict, DeliveryError, LoginExpired
 from tasks.core.images import ImageSpec
 from tasks.core.models import Target
-from tasks.core.registry import Credentials, Registry
+from tasks.core.registry.docker_config import docker_login
+from tasks.core.registry.oci import Credentials, Registry
 from tasks.core.source import Source
 from tasks.core.tags import point_tags
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from tasks.core.content import PREFIX
 from tasks.core.errors import Conflict
-from tasks.core.registry import MOVING, Registry
+from tasks.core.registry.oci import MOVING, Registry
 
 
 def point_tags(

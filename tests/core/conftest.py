@@ -10,7 +10,7 @@ from tasks.core import git
 from tasks.core.images import ImageSpec
 from tasks.core.models import Target
 from tasks.core.publish import build_and_push
-from tasks.core.registry import Registry
+from tasks.core.registry.oci import Registry
 from tasks.core.source import checkout
 from tests.sandbox import repositories
 from tests.sandbox.optional import optional

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.core import docker_engine
 from tasks.core.errors import AccessDenied, LoginExpired, Terminal, Unavailable
-from tasks.core.registry import Registry
+from tasks.core.registry.oci import Registry
 from tests.core.conftest import APP, SHELL
 from tests.sandbox import registry as sandbox
 from tests.sandbox.engine import engine

@@ -26,7 +26,7 @@ from tasks.core.errors import (
     Unavailable,
 )
 from tasks.core.images import ImageSpec
-from tasks.core.registry_errors import push_error
+from tasks.core.registry.errors import push_error
 from tests.sandbox.optional import optional
 from tests.sandbox.processes import free_port
 from tests.sandbox.redirects import moved

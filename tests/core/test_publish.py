@@ -13,7 +13,7 @@ from tasks.core.errors import Conflict, NotFound, Unavailable
 from tasks.core.images import SERVER, ImageSpec
 from tasks.core.models import Target
 from tasks.core.publish import build_and_push
-from tasks.core.registry import Registry
+from tasks.core.registry.oci import Registry
 from tasks.core.source import checkout
 from tasks.core.tags import point_tags
 from tests.sandbox import registry as sandbox

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from tasks.core.errors import AccessDenied, Conflict, DeliveryError, InvalidInput, NotFound, Terminal, Unavailable
-from tasks.core.registry import Registry, is_ecr, on_loopback
+from tasks.core.registry.oci import Registry, is_ecr, on_loopback
 from tests.sandbox import registry as sandbox
 from tests.sandbox.in_process import served
 from tests.sandbox.optional import optional
@@ -319,7 +319,7 @@ def test_a_login_for_https_is_not_sent_over_http(
         seen.append(f"{request.url.scheme} {request.headers.get('authorization', '')}".strip())
         return httpx.Response(401, headers={"WWW-Authenticate": 'Bearer realm="http://tokens.example.com/token"'})
 
-    monkeypatch.setattr("tasks.core.registry.on_loopback", lambda _: False)
+    monkeypatch.setattr("tasks.core.registry.oci.on_loopback", lambda _: False)
     with asking("registry.example.com") as registry:
         login("registry.example.com", USER, PASSWORD)
         monkeypatch.setattr(registry._http, "_transport", httpx.MockTransport(answer))

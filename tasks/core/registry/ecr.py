@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tasks.core.errors import AccessDenied, DeliveryError, NotFound, Unavailable
-from tasks.core.registry import Credentials, Registry
+from tasks.core.registry.oci import Credentials, Registry
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient

@@ -13,9 +13,9 @@ from functools import cache
 
 import httpx
 
-from tasks.core.docker_login import docker_login
 from tasks.core.errors import AccessDenied, Conflict, DeliveryError, InvalidInput, LoginExpired, NotFound, Unavailable
-from tasks.core.registry_errors import meaning, refusal
+from tasks.core.registry.docker_config import docker_login
+from tasks.core.registry.errors import meaning, refusal
 
 MANIFESTS = ", ".join(
     (

@@ -1,0 +1,1 @@
+"""Image registries: any OCI registry, and Amazon ECR."""
