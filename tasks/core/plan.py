@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from tasks.core import kustomization
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.git.branch import Branch
+from tasks.core.manifests import kustomization
 from tasks.core.models import Environment, ImageChange, ImageRef
 
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tasks.core.yaml_tree import BLOCK_HEADER, BLOCK_STYLES, BREAK, STRING_TAGS, Document, Node, is_ambiguous
+from tasks.core.manifests.yaml_tree import BLOCK_HEADER, BLOCK_STYLES, BREAK, STRING_TAGS, Document, Node, is_ambiguous
 
 Pair = tuple[Node, Node]
 Field = tuple[str, str]

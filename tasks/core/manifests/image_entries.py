@@ -9,9 +9,9 @@ an entry to what earlier entries have renamed.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tasks.core.manifests.yaml_edit import Pair
+from tasks.core.manifests.yaml_tree import Document, Node
 from tasks.core.models import ImageRef
-from tasks.core.yaml_edit import Pair
-from tasks.core.yaml_tree import Document, Node
 
 KEYS = ("name", "newName", "newTag", "digest")
 """The keys of an entry that an ``ImageRef`` stands for, in its order."""

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.core.errors import InvalidInput
-from tasks.core.kustomization import read_images, set_images
+from tasks.core.manifests.kustomization import read_images, set_images
 from tasks.core.models import ImageRef
 
 GOLDEN = Path(__file__).parent / "golden" / "kustomization"
