@@ -9,6 +9,7 @@ from flows.update_flowise_deployment import update_flowise_deployment
 from tasks.approval import ask, asked_before, handed_over, needed
 from tasks.build_image import build_server, build_ui
 from tasks.connections import source_repository
+from tasks.core.build.context import Source, checkout
 from tasks.core.errors import UpdateFailed
 from tasks.core.models import (
     Approval,
@@ -26,7 +27,6 @@ from tasks.core.models import (
     UpdateRun,
 )
 from tasks.core.settings import load
-from tasks.core.source import Source, checkout
 from tasks.dispatch import dispatch
 from tasks.follow import follow
 from tasks.get_digest import get_digest

@@ -10,12 +10,12 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from tasks.connections import registry
+from tasks.core.build.context import Source
+from tasks.core.build.tags import point_tags
 from tasks.core.images import ImageSpec
 from tasks.core.models import Build, Target
 from tasks.core.registry.oci import Registry
 from tasks.core.settings import load
-from tasks.core.source import Source
-from tasks.core.tags import point_tags
 from tasks.limits import one_build_of
 from tasks.policy import RETRIES
 from tasks.progress import progress_artifacts
@@ -59,7 +59,7 @@ def build_image(image: ImageSpec, target: Target, source: Source, force: bool) -
         force: build whatever the registry has.
 
     Raises:
-        NotFound, BuildFailed, InvalidInput, Conflict, AccessDenied, Unavailable: see ``tasks.core.publish``.
+        NotFound, BuildFailed, InvalidInput, Conflict, AccessDenied, Unavailable: see ``tasks.core.build.publish``.
     """
     with closing(registry(load())) as connected:
         connected.check(image.name)
@@ -81,7 +81,7 @@ def _same(connected: Registry, image: ImageSpec, inputs: str) -> Build | None:
 
 
 def _built(connected: Registry, image: ImageSpec, target: Target, source: Source, first: str, inputs: str) -> Build:
-    from tasks.core.publish import build_and_push  # noqa: PLC0415 - Docker's SDK is only loaded to build
+    from tasks.core.build.publish import build_and_push  # noqa: PLC0415 - Docker's SDK is only loaded to build
 
     log = get_run_logger().info
     # Under the inputs' tag before all others: whoever is killed in between has not built in vain. One that replaces

@@ -7,10 +7,10 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from tasks.connections import registry
+from tasks.core.build.tags import point_tags
 from tasks.core.errors import Unavailable
 from tasks.core.models import Build, BuiltImage, Target
 from tasks.core.settings import load
-from tasks.core.tags import point_tags
 from tasks.policy import RETRIES
 
 

@@ -6,7 +6,7 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from tasks.connections import source_repository
-from tasks.core import revision
+from tasks.core.build import target
 from tasks.core.models import Environment, Target
 from tasks.core.settings import load
 from tasks.policy import RETRIES
@@ -30,6 +30,6 @@ def set_env(environment: Environment, ref: str, node_version: str, tag_version: 
         NotFound, AccessDenied, Unavailable: as the git server answers.
     """
     settings = load()
-    found = revision.target(source_repository(settings), environment, ref, node_version, tag_version, settings.work_dir)
+    found = target.target(source_repository(settings), environment, ref, node_version, tag_version, settings.work_dir)
     get_run_logger().info("%s is %s, tag %s, for %s", ref, found.sha, found.tag, environment)
     return found

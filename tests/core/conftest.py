@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tasks.core import git
+from tasks.core.build.context import checkout
+from tasks.core.build.publish import build_and_push
 from tasks.core.images import ImageSpec
 from tasks.core.models import Target
-from tasks.core.publish import build_and_push
 from tasks.core.registry.oci import Registry
-from tasks.core.source import checkout
 from tests.sandbox import repositories
 from tests.sandbox.optional import optional
 from tests.sandbox.private_engine import PrivateEngine, private_engine

@@ -100,12 +100,12 @@ def test_a_lost_cache_is_no_reason_to_build(fresh: Installation, no_engine: Any,
 
 
 KILLED = """
-import os, threading, tasks.core.publish
+import os, threading, tasks.core.build.publish
 both = threading.Barrier(2)
 def die(*_):
     both.wait()
     os._exit(9)
-tasks.core.publish.point_tags = die
+tasks.core.build.publish.point_tags = die
 """
 """A run that ends when both images are pushed, before it can say so."""
 

@@ -13,12 +13,12 @@ from botocore.config import Config
 from botocore.stub import Stubber
 
 from tasks.core import git
+from tasks.core.build.context import checkout
+from tasks.core.build.publish import build_and_push
 from tasks.core.errors import AccessDenied, Conflict, DeliveryError, NotFound, Unavailable
 from tasks.core.images import SERVER
 from tasks.core.models import Target
-from tasks.core.publish import build_and_push
 from tasks.core.registry.ecr import Ecr, region_of
-from tasks.core.source import checkout
 from tests.sandbox import ecr as sandbox
 from tests.sandbox import repositories
 from tests.sandbox.engine import engine

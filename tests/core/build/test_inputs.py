@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from tasks.core import git
+from tasks.core.build.context import Source
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.image_rules import unsupported_mount
 from tasks.core.images import Images, ImageSpec
-from tasks.core.source import Source
 from tests.sandbox import git_http, repositories
 from tests.sandbox.github import github
 

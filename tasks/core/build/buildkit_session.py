@@ -19,9 +19,9 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, Event, RequestReceived, StreamEnded
 from h2.exceptions import ProtocolError
 
-from tasks.core.engine_errors import refused
+from tasks.core.build.engine_errors import refused
+from tasks.core.build.protobuf import field, fields
 from tasks.core.errors import DeliveryError
-from tasks.core.protobuf import field, fields
 
 Login = Callable[[str], tuple[str, str] | None]
 """User and password for a registry's host; ``None`` where nobody has to log in."""

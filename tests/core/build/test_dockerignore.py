@@ -12,10 +12,10 @@ import docker
 import pytest
 
 from tasks.core import git
-from tasks.core.dockerignore import Ignore
+from tasks.core.build.context import Source
+from tasks.core.build.dockerignore import Ignore
 from tasks.core.errors import InvalidInput
 from tasks.core.images import ImageSpec
-from tasks.core.source import Source
 from tests.sandbox import repositories
 
 TREE = {

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core import docker_engine, git
-from tasks.core import source as source_module
+from tasks.core import git
+from tasks.core.build import context as source_module
+from tasks.core.build import docker_engine
+from tasks.core.build.context import Source, checkout
 from tasks.core.errors import NotFound, Unavailable
 from tasks.core.images import SERVER, ImageSpec
-from tasks.core.source import Source, checkout
 from tests.sandbox import repositories
 
 AT_ROOT = ImageSpec(name="app", dockerfile="Dockerfile")

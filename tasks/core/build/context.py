@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from tasks.core import git
-from tasks.core.content import Content, File, listed
+from tasks.core.build.inputs import Content, File, listed
 from tasks.core.errors import InvalidInput, NotFound, Unavailable
 from tasks.core.image_rules import unsupported_mount
 from tasks.core.images import ImageSpec
@@ -61,7 +61,7 @@ class Source:
             return self._whole
 
     def inputs(self, image: ImageSpec, build_args: Mapping[str, str]) -> str:
-        """The name of all that an image of this commit is made of: see :meth:`tasks.core.content.Content.tag`.
+        """The name of all that an image of this commit is made of: see :meth:`tasks.core.build.inputs.Content.tag`.
 
         Raises:
             NotFound: the commit has no such Dockerfile.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core import docker_engine
+from tasks.core.build import docker_engine
 from tasks.core.errors import AccessDenied, LoginExpired, Terminal, Unavailable
 from tasks.core.registry.oci import Registry
 from tests.core.conftest import APP, SHELL

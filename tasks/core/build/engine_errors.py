@@ -4,7 +4,7 @@ import re
 
 import requests
 
-from tasks.core.buildkit import Step
+from tasks.core.build.buildkit import Step
 from tasks.core.errors import BuildFailed, DeliveryError, InvalidInput, Terminal, Unavailable
 from tasks.core.images import ImageSpec
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import docker
 import pytest
 
-from tasks.core import docker_engine
+from tasks.core.build import docker_engine
 from tasks.core.errors import (
     AccessDenied,
     BuildFailed,

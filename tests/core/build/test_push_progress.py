@@ -1,6 +1,6 @@
 """The engine's records of a push, as Docker 20.10 and newer write them."""
 
-from tasks.core.layers import Layers
+from tasks.core.build.push_progress import Layers
 
 
 def record(layer: str, status: str, current: int = 0, total: int = 0) -> dict:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core import git, revision
+from tasks.core import git
+from tasks.core.build import target
 from tasks.core.errors import InvalidInput
 from tests.sandbox import repositories
 
@@ -12,8 +13,8 @@ from tests.sandbox import repositories
 def test_the_tag_is_the_short_sha_behind_the_version(source: Path, tmp_path: Path) -> None:
     where, sha = git.Remote(str(source)), repositories.head(source)
     (tmp_path / "work").mkdir()
-    plain = revision.target(where, "dev", "main", "20", None, tmp_path / "work")
-    named = revision.target(where, "dev", sha[:9], "20", "v1.0.0", tmp_path / "work")
+    plain = target.target(where, "dev", "main", "20", None, tmp_path / "work")
+    named = target.target(where, "dev", sha[:9], "20", "v1.0.0", tmp_path / "work")
     assert (plain.sha, plain.tag) == (sha, sha[:7])
     assert (named.sha, named.tag) == (sha, f"v1.0.0-{sha[:7]}")
     assert named.tags == (f"v1.0.0-{sha[:7]}", "latest", sha)
@@ -25,10 +26,10 @@ def test_the_tag_is_the_short_sha_behind_the_version(source: Path, tmp_path: Pat
 )
 def test_a_version_that_makes_no_tag_is_refused_before_git_is_asked(version: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="tag_version") as caught:
-        revision.target(git.Remote(str(tmp_path / "nothing")), "dev", "main", "20", version, tmp_path)
+        target.target(git.Remote(str(tmp_path / "nothing")), "dev", "main", "20", version, tmp_path)
     assert len(str(caught.value)) < 1000
 
 
 def test_the_longest_version_leaves_room_for_the_sha(source: Path, tmp_path: Path) -> None:
-    longest = revision.target(git.Remote(str(source)), "dev", "main", "20", "v" * 120, tmp_path)
+    longest = target.target(git.Remote(str(source)), "dev", "main", "20", "v" * 120, tmp_path)
     assert len(longest.tag) == 128

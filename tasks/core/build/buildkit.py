@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.core.protobuf import fields
+from tasks.core.build.protobuf import fields
 
 KEPT_LINES = 20
 """How many lines of a step's output a failure is explained with."""

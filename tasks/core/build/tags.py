@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from tasks.core.content import PREFIX
+from tasks.core.build.inputs import PREFIX
 from tasks.core.errors import Conflict
 from tasks.core.registry.oci import MOVING, Registry
 

@@ -6,8 +6,8 @@ import pytest
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, TrailersReceived
 
-from tasks.core import docker_engine
-from tasks.core.buildkit_session import Answers, session
+from tasks.core.build import docker_engine
+from tasks.core.build.buildkit_session import Answers, session
 from tasks.core.errors import AccessDenied
 
 AUTH = "/moby.filesync.v1.Auth/"

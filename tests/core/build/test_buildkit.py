@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from tasks.core.buildkit import KEPT_LINES, Progress
+from tasks.core.build.buildkit import KEPT_LINES, Progress
 
 COMPILE, TEST = b"sha256:" + b"1" * 64, b"sha256:" + b"2" * 64
 

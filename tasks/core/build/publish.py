@@ -9,16 +9,16 @@ from typing import Literal
 
 import docker
 
-from tasks.core import docker_engine
-from tasks.core.buildkit import Help
-from tasks.core.buildkit_session import session
+from tasks.core.build import docker_engine
+from tasks.core.build.buildkit import Help
+from tasks.core.build.buildkit_session import session
+from tasks.core.build.context import Source
+from tasks.core.build.tags import point_tags
 from tasks.core.errors import Conflict, DeliveryError, LoginExpired
 from tasks.core.images import ImageSpec
 from tasks.core.models import Target
 from tasks.core.registry.docker_config import docker_login
 from tasks.core.registry.oci import Credentials, Registry
-from tasks.core.source import Source
-from tasks.core.tags import point_tags
 
 Log = Callable[[str], None]
 Progress = Callable[[Literal["build", "push"], float], None]

@@ -15,11 +15,11 @@ from docker.types import CancellableStream
 from docker.utils import kwargs_from_env
 from docker.utils.json_stream import json_stream
 
-from tasks.core.buildkit import ALONE, Help, Progress
-from tasks.core.engine_errors import build_error, refused
+from tasks.core.build.buildkit import ALONE, Help, Progress
+from tasks.core.build.engine_errors import build_error, refused
+from tasks.core.build.push_progress import Layers
 from tasks.core.errors import BuildFailed, Unavailable
 from tasks.core.images import ImageSpec
-from tasks.core.layers import Layers
 from tasks.core.registry.errors import push_error
 
 Log = Callable[[str], None]

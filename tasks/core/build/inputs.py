@@ -2,8 +2,8 @@
 
 The name is the same on every machine, because it is made from what git itself keeps: mode, path and blob of each
 file. Neither a checkout nor the files' content is needed for it. The build context is written from the same list of
-files (:mod:`tasks.core.source`), so that no file reaches a build without being part of the name. The name does not
-cover what a Dockerfile gets from elsewhere: a base image, a package of today.
+files (:mod:`tasks.core.build.context`), so that no file reaches a build without being part of the name. The name does
+not cover what a Dockerfile gets from elsewhere: a base image, a package of today.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from tasks.core.dockerignore import Ignore
+from tasks.core.build.dockerignore import Ignore
 from tasks.core.errors import InvalidInput
 from tasks.core.images import ImageSpec
 

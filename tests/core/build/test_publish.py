@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tasks.core import git
+from tasks.core.build.context import checkout
+from tasks.core.build.publish import build_and_push
+from tasks.core.build.tags import point_tags
 from tasks.core.errors import Conflict, NotFound, Unavailable
 from tasks.core.images import SERVER, ImageSpec
 from tasks.core.models import Target
-from tasks.core.publish import build_and_push
 from tasks.core.registry.oci import Registry
-from tasks.core.source import checkout
-from tasks.core.tags import point_tags
 from tests.sandbox import registry as sandbox
 from tests.sandbox import repositories
 from tests.sandbox.processes import free_port
