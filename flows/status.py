@@ -5,8 +5,8 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
+from tasks.core.gitops.status import Status
 from tasks.core.settings import load
-from tasks.core.status import Status
 from tasks.read_status import read_status
 
 

@@ -11,7 +11,7 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
 from tasks.core import git
-from tasks.core.gitops import GitOps
+from tasks.core.gitops.writer import GitOps
 from tasks.core.models import Environment
 from tasks.core.registry.oci import Registry, is_ecr
 from tasks.core.settings import Settings

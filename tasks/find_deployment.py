@@ -6,10 +6,10 @@ from prefect.runtime import flow_run
 
 from tasks.connections import overlays
 from tasks.core.errors import InvalidInput
-from tasks.core.ledger import Deployment
+from tasks.core.gitops.ledger import Deployment
+from tasks.core.gitops.promotion import check_soak, running
+from tasks.core.gitops.rollback import earlier
 from tasks.core.models import Environment, ImageUpdate, Move
-from tasks.core.promotion import check_soak, running
-from tasks.core.rollback import earlier
 from tasks.core.settings import load
 from tasks.policy import RETRIES
 

@@ -4,7 +4,8 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from tasks.connections import github, source_repository
-from tasks.core import gitops, report, source_commits
+from tasks.core import report
+from tasks.core.gitops import source_commits, writer
 from tasks.core.models import ImageUpdate, UpdateResult
 from tasks.core.settings import load
 from tasks.policy import RETRIES
@@ -23,7 +24,7 @@ def open_pull_request(update: ImageUpdate, result: UpdateResult) -> UpdateResult
     source = source_repository(settings) if settings.source_repo else None
     commits = source_commits.markdown(result.replaces, update.sha or "", source, settings.work_dir)
     url = github(settings, settings.gitops_repo).propose(
-        gitops.proposal(update.environment),
+        writer.proposal(update.environment),
         settings.gitops_branch,
         f"chore({update.environment}): update flowise images to {update.tag}",
         report.proposed(update, result, commits),

@@ -5,8 +5,8 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.connections import overlays
 from tasks.core import status_report
+from tasks.core.gitops.status import Status, read
 from tasks.core.settings import load
-from tasks.core.status import Status, read
 from tasks.policy import RETRIES
 
 

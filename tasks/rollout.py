@@ -8,8 +8,8 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from tasks.connections import overlays
-from tasks.core.gitops_history import GitOpsHistory
-from tasks.core.ledger import Deployment
+from tasks.core.gitops.history import GitOpsHistory
+from tasks.core.gitops.ledger import Deployment
 from tasks.core.models import ImageRef, Rollout, UpdateResult, application_of
 from tasks.core.settings import Settings, load
 from tasks.policy import RETRIES

@@ -4,7 +4,7 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from tasks.connections import github, overlays
-from tasks.core import gitops
+from tasks.core.gitops import writer
 from tasks.core.models import Approval, ImageUpdate, Origin, UpdateResult
 from tasks.core.settings import load
 from tasks.policy import RETRIES
@@ -40,7 +40,7 @@ def update_kustomization(
     settings.require("ecr_registry")
     if update.environment in settings.pull_requests and not dry_run:
         github(settings, settings.gitops_repo)  # a branch that nobody can be asked to merge is not pushed
-    result = gitops.write(
+    result = writer.write(
         overlays(settings, update.environment),
         update,
         settings.ecr_registry,

@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.core import git, report, source_commits
+from tasks.core import git, report
 from tasks.core.errors import Rejected
+from tasks.core.gitops import source_commits
 from tasks.core.models import Approval, ImageChange, ImageUpdate, UpdateResult
 
 

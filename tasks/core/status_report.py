@@ -1,8 +1,8 @@
 """The state of all environments as a person reads it: one page, and the ledger as rows of a table."""
 
+from tasks.core.gitops.status import Ahead, Entry, EnvironmentStatus, Status
 from tasks.core.models import ImageRef
 from tasks.core.report import literal, short
-from tasks.core.status import Ahead, Entry, EnvironmentStatus, Status
 
 
 def page(status: Status) -> str:

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.core.git import Remote
-from tasks.core.gitops import GitOps, write
+from tasks.core.gitops.writer import GitOps, write
 from tasks.core.models import ImageUpdate
 from tests.sandbox.github import GitHub, github
 from tests.sandbox.repositories import git, git_environment, init, log

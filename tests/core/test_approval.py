@@ -7,7 +7,7 @@ import pytest
 from tasks.core import approval
 from tasks.core.errors import InvalidInput, Rejected
 from tasks.core.git import Remote
-from tasks.core.ledger import message
+from tasks.core.gitops.ledger import message
 from tasks.core.models import NOT_YET, Approval, ImageChange, ImageRef, ImageUpdate, UpdateResult
 from tasks.core.report import literal, updated
 from tasks.core.settings import load

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from tasks.core.argocd import ArgoCD
 from tasks.core.errors import AccessDenied, InvalidInput, NotFound, RolloutFailed, Unavailable
 from tasks.core.git import Remote
-from tasks.core.gitops import GitOps
-from tasks.core.gitops_history import GitOpsHistory
+from tasks.core.gitops.history import GitOpsHistory
+from tasks.core.gitops.writer import GitOps
 from tasks.core.models import ImageRef, Rollout, application_of
 from tasks.core.rollout import wait_for_rollout
 from tests.sandbox import argocd as sandbox

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from tasks.core import ledger, plan
 from tasks.core.errors import Conflict, InvalidInput, NotFound
 from tasks.core.git.branch import Branch
-from tasks.core.gitops import GitOps, on_branch, update_as_deployed
-from tasks.core.ledger import Deployment
+from tasks.core.gitops import ledger, overlay
+from tasks.core.gitops.ledger import Deployment
+from tasks.core.gitops.writer import GitOps, on_branch, update_as_deployed
 from tasks.core.models import Environment, ImageUpdate, Move, Origin
 
 SHORTEST = 7
@@ -46,11 +46,11 @@ def earlier(
         Conflict: another update than ``of`` is deployed by now.
         InvalidInput: its overlay named an image without a version, or the name is that of several.
     """
-    overlay = plan.overlay_of(repository.overlays, environment)
+    folder = overlay.overlay_of(repository.overlays, environment)
     with on_branch(repository) as branch:
         newest = next(iter(ledger.of(branch, environment)), None)
         names = repository.images.names
-        by_hand = newest is not None and plan.changed_by_hand(branch, overlay, newest.commit, names)
+        by_hand = newest is not None and overlay.changed_by_hand(branch, folder, newest.commit, names)
         if of and newest:
             _check_there(of, newest, by_hand=by_hand)
         found = ledger.search(branch, lambda deployed: _proven(deployed, good), environment) if good else None
@@ -58,7 +58,7 @@ def earlier(
         if not found:
             raise _nothing(branch, environment, to, steps)
         target, current = found
-        images = plan.images_at(branch, overlay, target.commit)
+        images = overlay.images_at(branch, folder, target.commit)
     update, entries = update_as_deployed(repository, target, images, environment, actor=actor, run=run)
     rolls_back = current.commit if current.commit != target.commit else ""
     origin = Origin(images=entries, restores=target.commit, rolls_back=rolls_back, reason=reason)

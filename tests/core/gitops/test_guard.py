@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core import git, ledger
+from tasks.core import git
 from tasks.core.git.branch import Branch
-from tasks.core.gitops import GitOps, write
+from tasks.core.gitops import ledger
+from tasks.core.gitops.rollback import earlier
+from tasks.core.gitops.writer import GitOps, write
 from tasks.core.models import ImageUpdate, UpdateResult
-from tasks.core.rollback import earlier
 from tests.sandbox import repositories
 
 DEV = "argocd/apps/flowise/overlays/dev/kustomization.yaml"
@@ -62,7 +63,7 @@ def test_all_that_was_rolled_back_step_by_step_stays_away(repository: GitOps) ->
 def test_what_was_deployed_long_before_it_was_rolled_back_stays_away(
     repository: GitOps, gitops: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.core.ledger.DEPTH", 3)
+    monkeypatch.setattr("tasks.core.gitops.ledger.DEPTH", 3)
     for sha in (ONE, TWO):
         assert put(repository, sha).changed
     others(gitops, 5)
@@ -83,8 +84,8 @@ def test_what_was_brought_back_by_force_may_come_again(repository: GitOps) -> No
 def test_without_the_source_history_decides_however_long_ago(
     between: int, since: int, repository: GitOps, gitops: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.core.ledger.DEPTH", 3)
-    monkeypatch.setattr("tasks.core.ledger.FAR", 8)
+    monkeypatch.setattr("tasks.core.gitops.ledger.DEPTH", 3)
+    monkeypatch.setattr("tasks.core.gitops.ledger.FAR", 8)
     assert put(repository, ONE).changed
     others(gitops, between)
     assert put(repository, TWO).changed
@@ -148,7 +149,7 @@ def test_commits_of_the_old_workflow_count(with_source: GitOps, source: Path, gi
 def test_a_source_that_never_answers_is_not_waited_for(
     with_source: GitOps, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.core.order.SOURCE_SECONDS", 1.0)
+    monkeypatch.setattr("tasks.core.gitops.guard.SOURCE_SECONDS", 1.0)
     assert put(with_source, ONE).changed
     assert put(with_source, TWO).changed
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
-from tasks.core import ledger, plan
 from tasks.core.errors import InvalidInput, NotFound, NotProven
-from tasks.core.gitops import GitOps, on_branch, update_as_deployed
-from tasks.core.ledger import Deployment
+from tasks.core.gitops import ledger, overlay
+from tasks.core.gitops.ledger import Deployment
+from tasks.core.gitops.writer import GitOps, on_branch, update_as_deployed
 from tasks.core.models import Environment, Move, Origin
 
 
@@ -22,10 +22,10 @@ def running(
         deployed = ledger.of(branch, environment)
         if not deployed:
             raise NotFound(f"{environment} has no deployment yet.", f"Deploy to {environment} first.")
-        overlay = plan.overlay_of(repository.overlays, environment)
-        if plan.changed_by_hand(branch, overlay, deployed[0].commit, repository.images.names):
+        folder = overlay.overlay_of(repository.overlays, environment)
+        if overlay.changed_by_hand(branch, folder, deployed[0].commit, repository.images.names):
             raise _by_hand(deployed[0])
-        images = plan.images_at(branch, overlay)
+        images = overlay.images_at(branch, folder)
     update, entries = update_as_deployed(repository, deployed[0], images, to, actor=actor, run=run)
     return Move(update=update, origin=Origin(images=entries, promoted_from=_words(deployed[0]))), deployed[0]
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tasks.core import git, ledger
-from tasks.core import gitops as writer
+from tasks.core import git
 from tasks.core.errors import AccessDenied, InvalidInput, LostRace, NotFound, PushRefused
 from tasks.core.git.branch import Branch, Commit
+from tasks.core.gitops import ledger, writer
 from tasks.core.models import ImageRef, ImageUpdate, UpdateResult
 from tests.sandbox import repositories
 from tests.sandbox.github import GitHub, github
@@ -312,7 +312,7 @@ def test_a_lock_on_the_server_is_waited_for(gitops: Path, work: Path) -> None:
 
 
 def test_a_lock_that_stays_is_named_in_the_end(gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.core.gitops.PATIENCE", 0.5)
+    monkeypatch.setattr("tasks.core.gitops.writer.PATIENCE", 0.5)
     (gitops / "refs/heads/main.lock").touch()
     with pytest.raises(LostRace, match=r"main\.lock': File exists"):
         write(gitops, work)
@@ -409,7 +409,7 @@ def test_a_token_is_nowhere_to_be_found(
 
 
 def test_the_patience_is_minded(gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.core.gitops.PATIENCE", 1.0)
+    monkeypatch.setattr("tasks.core.gitops.writer.PATIENCE", 1.0)
     pushes = []
 
     def lost(self: Branch, commit: str) -> None:
@@ -429,8 +429,8 @@ def test_a_deployment_far_back_in_history_still_counts(
     near: int, far: int, hub: GitHub, gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.core.git.branch.DEPTH", near)
-    monkeypatch.setattr("tasks.core.ledger.DEPTH", near)
-    monkeypatch.setattr("tasks.core.ledger.FAR", far)
+    monkeypatch.setattr("tasks.core.gitops.ledger.DEPTH", near)
+    monkeypatch.setattr("tasks.core.gitops.ledger.FAR", far)
     older, newer = "1" * 40, "2" * 40
     for sha in (older, newer):
         write(remote(hub), work, sha=sha, tag=sha[:7])
@@ -446,8 +446,8 @@ def test_the_whole_history_is_searched_only_for_what_has_an_order(
     sha: str, searched: set[int], gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repositories.commit(gitops, "main", {"README.md": ""}, "the fourth, and nothing was ever deployed")
-    monkeypatch.setattr("tasks.core.ledger.DEPTH", 2)
-    monkeypatch.setattr("tasks.core.ledger.FAR", 3)
+    monkeypatch.setattr("tasks.core.gitops.ledger.DEPTH", 2)
+    monkeypatch.setattr("tasks.core.gitops.ledger.FAR", 3)
     log, asked = Branch.log, set()
 
     def noted(self: Branch, depth: int) -> list[Commit]:

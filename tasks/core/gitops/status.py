@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from tasks.core import ledger, plan, source_commits
 from tasks.core.errors import DeliveryError, InvalidInput, NotFound
 from tasks.core.git.branch import Branch
-from tasks.core.gitops import GitOps, on_branch
-from tasks.core.ledger import Deployment
+from tasks.core.gitops import ledger, overlay, source_commits
+from tasks.core.gitops.ledger import Deployment
+from tasks.core.gitops.writer import GitOps, on_branch
 from tasks.core.models import ENVIRONMENTS, Environment, ImageRef, Value
 
 
@@ -65,31 +65,31 @@ def read(repository: GitOps, promotion: Mapping[Environment, Environment], shown
 
 
 def _environment(branch: Branch, repository: GitOps, environment: Environment, shown: int) -> EnvironmentStatus | None:
-    overlay = plan.overlay_of(repository.overlays, environment)
+    folder = overlay.overlay_of(repository.overlays, environment)
     try:
-        images = plan.images_at(branch, overlay)
+        images = overlay.images_at(branch, folder)
     except NotFound:
         return None
     deployed = ledger.of(branch, environment, shown)
     branch.prepare(
-        plan.kustomization_in(branch, overlay), [each.commit for each in deployed[:shown] if not _told(each)]
+        overlay.kustomization_in(branch, folder), [each.commit for each in deployed[:shown] if not _told(each)]
     )
-    told = [_with_digests(branch, repository, overlay, each) for each in deployed[:shown]]
+    told = [_with_digests(branch, repository, folder, each) for each in deployed[:shown]]
     history = tuple(Entry(deployment=each, fate=ledger.fate(each, deployed[:at])) for at, each in enumerate(told))
     return EnvironmentStatus(
         environment=environment,
         images=images,
         history=history,
-        by_hand=bool(told) and plan.changed_by_hand(branch, overlay, told[0].commit, repository.images.names),
+        by_hand=bool(told) and overlay.changed_by_hand(branch, folder, told[0].commit, repository.images.names),
     )
 
 
-def _with_digests(branch: Branch, repository: GitOps, overlay: str, deployment: Deployment) -> Deployment:
+def _with_digests(branch: Branch, repository: GitOps, folder: str, deployment: Deployment) -> Deployment:
     """A deployment with what the overlay said at its commit, where its message does not tell."""
     if _told(deployment):
         return deployment
     with suppress(NotFound, InvalidInput):
-        server, ui = _digests(repository, plan.images_at(branch, overlay, deployment.commit))
+        server, ui = _digests(repository, overlay.images_at(branch, folder, deployment.commit))
         return deployment.model_copy(update={"server_digest": server, "ui_digest": ui})
     return deployment
 

@@ -4,9 +4,9 @@ import dataclasses
 import time
 from collections.abc import Sequence
 
-from tasks.core import order, plan
 from tasks.core.errors import NotFound
-from tasks.core.gitops import GitOps, on_branch
+from tasks.core.gitops import guard, overlay
+from tasks.core.gitops.writer import GitOps, on_branch
 from tasks.core.models import Environment, ImageRef
 from tasks.core.system.temp_dir import scratch
 
@@ -29,7 +29,7 @@ class GitOpsHistory:
         self, repository: GitOps, commit: str, environment: Environment, images: Sequence[ImageRef], seconds: float
     ) -> None:
         self._repository, self._commit, self._versions = repository, commit, _versions(images)
-        self._overlay = plan.overlay_of(repository.overlays, environment)
+        self._overlay = overlay.overlay_of(repository.overlays, environment)
         self._end = time.monotonic() + seconds
 
     def contains(self, revision: str) -> bool:
@@ -41,7 +41,7 @@ class GitOpsHistory:
         here = self._in_time()
         with scratch(here.work_dir) as folder:
             try:
-                return order.is_ancestor(here.where, self._commit, revision, folder / "gitops.git")
+                return guard.is_ancestor(here.where, self._commit, revision, folder / "gitops.git")
             except NotFound:
                 return False
 
@@ -54,7 +54,7 @@ class GitOpsHistory:
         """
         with on_branch(self._in_time()) as branch:
             try:
-                there = plan.images_at(branch, self._overlay, revision)
+                there = overlay.images_at(branch, self._overlay, revision)
             except NotFound:
                 return False
         return self._versions <= _versions(there)

@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tasks.core import git, ledger
+from tasks.core import git
 from tasks.core.errors import Conflict, InvalidInput, NotFound, NotProven
 from tasks.core.git.branch import Branch, Commit
-from tasks.core.gitops import GitOps, write
-from tasks.core.ledger import Deployment
+from tasks.core.gitops import ledger
+from tasks.core.gitops.ledger import Deployment
+from tasks.core.gitops.promotion import check_soak, running
+from tasks.core.gitops.rollback import candidates, earlier
+from tasks.core.gitops.status import read
+from tasks.core.gitops.writer import GitOps, write
 from tasks.core.models import Approval, ImageUpdate, Origin
-from tasks.core.promotion import check_soak, running
-from tasks.core.rollback import candidates, earlier
-from tasks.core.status import read
 from tests.sandbox.github import github
 from tests.sandbox.repositories import commit, log, show
 from tests.sandbox.repositories import git as run_git

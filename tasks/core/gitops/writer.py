@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tasks.core import ledger, order, plan
 from tasks.core.errors import InvalidInput, LostRace, NotFound
 from tasks.core.git import Remote
 from tasks.core.git.branch import DEPTH, Branch
+from tasks.core.gitops import guard, ledger, overlay
+from tasks.core.gitops.ledger import Deployment
 from tasks.core.images import Images
-from tasks.core.ledger import Deployment
 from tasks.core.models import Approval, Environment, ImageRef, ImageUpdate, Origin, UpdateResult
 from tasks.core.system.temp_dir import scratch, turn
 
@@ -159,7 +159,7 @@ def write(
             try:
                 with turn(repository.work_dir):
                     log(f"{branch.where.url} {branch.name} is at {branch.fetch()[:7]}")
-                    edit = plan.edit(branch, plan.overlay_of(repository.overlays, update.environment), images)
+                    edit = overlay.edit(branch, overlay.overlay_of(repository.overlays, update.environment), images)
                     planned = _planned(branch, update, edit, images, origin)
                     if edit.diff:
                         planned = _weighed(repository, branch, update, planned, edit, folder, force=force)
@@ -178,7 +178,7 @@ def write(
 
 
 def _planned(
-    branch: Branch, update: ImageUpdate, edit: plan.Edit, images: Sequence[ImageRef], origin: Origin | None
+    branch: Branch, update: ImageUpdate, edit: overlay.Edit, images: Sequence[ImageRef], origin: Origin | None
 ) -> UpdateResult:
     """The result as long as nothing is written."""
     return UpdateResult(
@@ -199,7 +199,7 @@ def _weighed(
     branch: Branch,
     update: ImageUpdate,
     planned: UpdateResult,
-    edit: plan.Edit,
+    edit: overlay.Edit,
     folder: Path,
     *,
     force: bool,
@@ -209,7 +209,7 @@ def _weighed(
     find = ledger.of if update.sha or planned.origin else ledger.near
     deployed = find(branch, update.environment)
     further = partial(ledger.of, branch, update.environment, at_least=2)
-    why = order.objection(update, planned.origin, deployed, further, repository.source, folder, force=force)
+    why = guard.objection(update, planned.origin, deployed, further, repository.source, folder, force=force)
     if why:
         return planned.model_copy(update={"skipped": why, "images": edit.images, "changes": (), "diff": ""})
     return planned.model_copy(update={"replaces": next((each.sha for each in deployed if each.sha), "")})
@@ -228,7 +228,9 @@ def _written(planned: UpdateResult, commit: str, approval: Approval | None, prop
     )
 
 
-def _put(branch: Branch, repository: GitOps, update: ImageUpdate, edit: plan.Edit, message: str, folder: Path) -> str:
+def _put(
+    branch: Branch, repository: GitOps, update: ImageUpdate, edit: overlay.Edit, message: str, folder: Path
+) -> str:
     """Commit and push; returns the commit, which may have been proposed before."""
     known = _known(repository, update.environment, edit, folder) if repository.propose else ""
     if known and known not in (each.sha for each in branch.log(DEPTH)):  # merged, it proposes nothing any more
@@ -241,7 +243,7 @@ def _put(branch: Branch, repository: GitOps, update: ImageUpdate, edit: plan.Edi
     return commit
 
 
-def _known(repository: GitOps, environment: Environment, edit: plan.Edit, folder: Path) -> str:
+def _known(repository: GitOps, environment: Environment, edit: overlay.Edit, folder: Path) -> str:
     """The commit that proposes this edit already, if there is one."""
     apart = Path(tempfile.mkdtemp(dir=folder))  # it is looked at again after a lost race
     with _branch(repository, proposal(environment), apart) as branch, suppress(NotFound):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tasks.core import git
 from tasks.core.errors import DeliveryError, NotFound
-from tasks.core.ledger import Deployment
+from tasks.core.gitops.ledger import Deployment
 from tasks.core.models import ImageUpdate, Origin
 
 NEAR = 200
