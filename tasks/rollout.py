@@ -15,7 +15,7 @@ from tasks.core.settings import Settings, load
 from tasks.policy import RETRIES
 
 if TYPE_CHECKING:
-    from tasks.core.argocd import ArgoCD
+    from tasks.core.rollout.argocd import ArgoCD
 
 WITHIN = 30.0
 """Seconds for one look at Argo CD."""
@@ -35,7 +35,7 @@ def rollout(result: UpdateResult) -> Rollout:
         why = "ARGOCD_SERVER and ARGOCD_AUTH_TOKEN are not set"
         log("Not waiting for %s: %s", application, why)
         return Rollout(application=application, status="skipped", message=why)
-    from tasks.core.rollout import wait_for_rollout  # noqa: PLC0415 - loaded where there is an Argo CD
+    from tasks.core.rollout.watch import wait_for_rollout  # noqa: PLC0415 - loaded where there is an Argo CD
 
     with closing(_argo_cd(settings)) as argo:
         return wait_for_rollout(
@@ -63,7 +63,7 @@ def check_health(result: UpdateResult) -> str:
     Raises:
         RolloutFailed: it did not within ``HEALTH_TRIES``.
     """
-    from tasks.core.health import check_endpoint  # noqa: PLC0415
+    from tasks.core.rollout.health import check_endpoint  # noqa: PLC0415
 
     settings, log = load(), get_run_logger().info
     endpoint = settings.endpoint(result.environment)
@@ -80,8 +80,8 @@ def check_running(deployment: Deployment, images: Sequence[ImageRef]) -> None:
         NotProven: Argo CD says that it does not, or the endpoint does not answer.
         NotFound, AccessDenied, InvalidInput, Unavailable: as Argo CD answers.
     """
-    from tasks.core import health  # noqa: PLC0415 - loaded where there is an Argo CD
-    from tasks.core import rollout as argo_cd  # noqa: PLC0415
+    from tasks.core.rollout import health  # noqa: PLC0415 - loaded where there is an Argo CD
+    from tasks.core.rollout import watch as argo_cd  # noqa: PLC0415
 
     settings, log = load(), get_run_logger().info
     environment, commit = deployment.environment, deployment.commit
@@ -99,6 +99,6 @@ def check_running(deployment: Deployment, images: Sequence[ImageRef]) -> None:
 
 
 def _argo_cd(settings: Settings) -> "ArgoCD":
-    from tasks.core.argocd import ArgoCD  # noqa: PLC0415
+    from tasks.core.rollout.argocd import ArgoCD  # noqa: PLC0415
 
     return ArgoCD(settings.argocd_server, settings.argocd_auth_token, settings.argocd_project)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tasks.core.argocd_application import Application
-from tasks.core.rollout_goal import Goal
+from tasks.core.rollout.application import Application
+from tasks.core.rollout.goal import Goal
 
 OLD, PUSHED, LATER = (digit * 40 for digit in "123")
 HISTORY = [OLD, PUSHED, LATER]

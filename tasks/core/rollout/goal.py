@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Protocol
 
-from tasks.core.argocd_application import Application, OperationState
 from tasks.core.git import FULL_SHA
+from tasks.core.rollout.application import Application, OperationState
 
 
 class History(Protocol):

@@ -8,13 +8,13 @@ import pytest
 from fastapi.responses import HTMLResponse
 from pydantic import SecretStr
 
-from tasks.core.argocd import ArgoCD
 from tasks.core.errors import AccessDenied, InvalidInput, NotFound, RolloutFailed, Unavailable
 from tasks.core.git import Remote
 from tasks.core.gitops.history import GitOpsHistory
 from tasks.core.gitops.writer import GitOps
 from tasks.core.models import ImageRef, Rollout, application_of
-from tasks.core.rollout import wait_for_rollout
+from tasks.core.rollout.argocd import ArgoCD
+from tasks.core.rollout.watch import wait_for_rollout
 from tests.sandbox import argocd as sandbox
 from tests.sandbox import repositories
 from tests.sandbox.argocd import DENIED, FAILED_PRECONDITION, INTERNAL, UNAUTHENTICATED, error

@@ -14,9 +14,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
-from tasks.core.argocd import ArgoCD
-from tasks.core.argocd_application import Application as Answer
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, NotSynced, Unavailable
+from tasks.core.rollout.application import Application as Answer
+from tasks.core.rollout.argocd import ArgoCD
 from tests.sandbox import argocd as sandbox
 from tests.sandbox.argocd import DENIED, FAILED_PRECONDITION, INTERNAL, error
 from tests.sandbox.argocd_controller import Application

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from tasks.core.argocd import ArgoCD
-from tasks.core.argocd_application import Application, OperationState
 from tasks.core.errors import InvalidInput, NotProven, Retryable, RolloutFailed
 from tasks.core.models import Rollout
-from tasks.core.rollout_goal import Goal, History, operation_words, seen_after_operation, succeeded
+from tasks.core.rollout.application import Application, OperationState
+from tasks.core.rollout.argocd import ArgoCD
+from tasks.core.rollout.goal import Goal, History, operation_words, seen_after_operation, succeeded
 
 SHORTEST_CALL = 1.0
 """Seconds that a last call gets when there is no time left."""

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from tasks.core.errors import InvalidInput, RolloutFailed
-from tasks.core.health import check_endpoint
+from tasks.core.rollout.health import check_endpoint
 from tasks.core.settings import Settings
 from tests.sandbox.in_process import served
 

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 from pydantic import SecretStr, ValidationError
 
-from tasks.core.argocd_application import Application
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, NotSynced, Unavailable
 from tasks.core.registry.oci import on_loopback
+from tasks.core.rollout.application import Application
 from tasks.core.system import http
 from tasks.core.system.address import http_url
 
