@@ -17,7 +17,7 @@ from tasks.core.registry.oci import Registry, is_ecr
 from tasks.core.settings import Settings
 
 if TYPE_CHECKING:
-    from tasks.core.github import GitHub
+    from tasks.core.gitprovider.github import GitHub
 
 
 def source_repository(settings: Settings) -> git.Remote:
@@ -81,12 +81,12 @@ def github_token(settings: Settings) -> SecretStr | None:
 
 
 def github(settings: Settings, repository: str, **options: int) -> "GitHub":
-    """A repository on GitHub; ``options`` are those of :class:`tasks.core.github.GitHub`.
+    """A repository on GitHub; ``options`` are those of :class:`tasks.core.gitprovider.github.GitHub`.
 
     Raises:
         InvalidInput: it is not one, or there is no token.
     """
-    from tasks.core.github import GitHub  # noqa: PLC0415 - PyGithub is slow to load
+    from tasks.core.gitprovider.github import GitHub  # noqa: PLC0415 - PyGithub is slow to load
 
     return GitHub(repository, github_token(settings), settings.github_api_url, **options)
 

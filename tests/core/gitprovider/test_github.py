@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, Unavailable
-from tasks.core.github import GitHub as Client
+from tasks.core.gitprovider.github import GitHub as Client
 from tasks.core.models import ImageUpdate
 from tests.sandbox.github import Dispatch, GitHub, github
 from tests.sandbox.redirects import moved

@@ -1,0 +1,1 @@
+"""Hosting services of repositories: pull requests, statuses and dispatch. GitHub today."""
