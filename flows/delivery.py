@@ -7,8 +7,8 @@ from prefect.states import Completed
 from tasks.approval import ask, needed
 from tasks.core.errors import DeliveryError, NotSynced, RolledBack, RolloutFailed
 from tasks.core.models import Approval, ImageUpdate, Origin, UpdateResult
-from tasks.core.report import one_line
 from tasks.core.settings import load
+from tasks.core.text import one_line
 from tasks.find_deployment import find_earlier
 from tasks.github_status import shown_on_github
 from tasks.last_good import last_good, remember

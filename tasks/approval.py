@@ -14,9 +14,9 @@ from prefect.logging import get_run_logger
 from pydantic import Field, ValidationError
 
 from tasks.connections import source_repository
-from tasks.core import approval
 from tasks.core.models import LINE, NOT_YET, Environment, ImageUpdate, UpdateResult
 from tasks.core.models import Approval as Approved
+from tasks.core.report import approval
 from tasks.core.settings import load
 
 POLL_SECONDS = 2

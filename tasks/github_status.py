@@ -9,8 +9,8 @@ from prefect.runtime import flow_run
 from tasks.connections import github
 from tasks.core.errors import DeliveryError
 from tasks.core.models import ImageUpdate, UpdateResult
-from tasks.core.report import one_line
 from tasks.core.settings import load
+from tasks.core.text import one_line
 
 ANSWER = 5
 """Seconds GitHub has for each answer: a deployment does not wait for long only to be shown."""

@@ -4,9 +4,9 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from tasks.connections import github, source_repository
-from tasks.core import report
 from tasks.core.gitops import source_commits, writer
 from tasks.core.models import ImageUpdate, UpdateResult
+from tasks.core.report import markdown
 from tasks.core.settings import load
 from tasks.policy import RETRIES
 
@@ -27,7 +27,7 @@ def open_pull_request(update: ImageUpdate, result: UpdateResult) -> UpdateResult
         writer.proposal(update.environment),
         settings.gitops_branch,
         f"chore({update.environment}): update flowise images to {update.tag}",
-        report.proposed(update, result, commits),
+        markdown.proposed(update, result, commits),
     )
     get_run_logger().info("To be merged: %s", url)
     return result.model_copy(update={"pull_request": url})

@@ -4,8 +4,8 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.connections import overlays
-from tasks.core import status_report
 from tasks.core.gitops.status import Status, read
+from tasks.core.report import status_page
 from tasks.core.settings import load
 from tasks.policy import RETRIES
 
@@ -22,6 +22,6 @@ def read_status(shown: int) -> Status:
     """
     settings = load()
     status = read(overlays(settings, "dev"), settings.promotion, shown)
-    create_markdown_artifact(status_report.page(status), key="status", description="What is deployed where")
-    create_table_artifact(status_report.rows(status), key="ledger", description="Who deployed what, where and when")
+    create_markdown_artifact(status_page.page(status), key="status", description="What is deployed where")
+    create_table_artifact(status_page.rows(status), key="ledger", description="Who deployed what, where and when")
     return status

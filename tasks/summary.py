@@ -2,15 +2,15 @@
 
 from prefect.artifacts import create_markdown_artifact
 
-from tasks.core import links, report
 from tasks.core.models import DeployResult, UpdateResult
+from tasks.core.report import links, markdown
 from tasks.core.settings import load
 
 
 def summarize_deploy(result: DeployResult) -> None:
     """Leave the first flow's summary in the run's artifacts, and as the newest under its key."""
     create_markdown_artifact(
-        report.deployed(result) + links.of_deploy(result, load()),
+        markdown.deployed(result) + links.of_deploy(result, load()),
         key=f"deploy-{result.environment}",
         description=f"{result.tag} to {result.environment}",
     )
@@ -19,7 +19,7 @@ def summarize_deploy(result: DeployResult) -> None:
 def summarize_update(result: UpdateResult) -> None:
     """Leave the second flow's summary in the run's artifacts, and as the newest under its key."""
     create_markdown_artifact(
-        report.updated(result) + links.of_update(result, load()),
+        markdown.updated(result) + links.of_update(result, load()),
         key=f"update-{result.environment}",
         description=f"{result.tag} in {result.environment}",
     )

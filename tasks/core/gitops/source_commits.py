@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tasks.core import git
 from tasks.core.errors import DeliveryError
-from tasks.core.report import literal, one_line
 from tasks.core.system.temp_dir import scratch
+from tasks.core.text import literal, one_line
 
 SHOWN = 20
 """Source commits that are shown, the newest ones."""

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tasks.core import links
 from tasks.core.models import BuiltImage, DeployResult, ImageRef, UpdateResult
+from tasks.core.report import links
 from tasks.core.settings import Settings
 
 SHA, COMMIT = "f3a21bc" + "0" * 33, "5e1eeb4" + "1" * 33

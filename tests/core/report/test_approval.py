@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core import approval
 from tasks.core.errors import InvalidInput, Rejected
 from tasks.core.git import Remote
 from tasks.core.gitops.ledger import message
 from tasks.core.models import NOT_YET, Approval, ImageChange, ImageRef, ImageUpdate, UpdateResult
-from tasks.core.report import literal, updated
+from tasks.core.report import approval
+from tasks.core.report.markdown import updated
 from tasks.core.settings import load
+from tasks.core.text import literal
 from tests.sandbox.repositories import commit, git
 
 OLD, NEW, OTHER = (ImageRef("flowise-ui", "r.example/flowise-ui", tag) for tag in ("v1", "v2", "v3"))

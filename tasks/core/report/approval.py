@@ -4,10 +4,12 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.core import git, report
+from tasks.core import git
 from tasks.core.errors import Rejected
 from tasks.core.gitops import source_commits
 from tasks.core.models import Approval, ImageChange, ImageUpdate, UpdateResult
+from tasks.core.report import markdown
+from tasks.core.text import literal, one_line
 
 
 def fingerprint(update: ImageUpdate, planned: UpdateResult) -> str:
@@ -27,9 +29,9 @@ def request(update: ImageUpdate, planned: UpdateResult, source: git.Remote | Non
     """
     return (
         f"# {update.environment}: {update.tag}\n\n"
-        f"Asked for by {report.literal(update.actor or 'nobody in particular')}. "
+        f"Asked for by {literal(update.actor or 'nobody in particular')}. "
         "**Approve** switched on has this written; off, it is rejected.\n\n"
-        f"{report.origin(planned)}{_images(planned.changes)}\n\n"
+        f"{markdown.origin(planned)}{_images(planned.changes)}\n\n"
         f"## Source commits\n\n{source_commits.markdown(planned.replaces, update.sha or '', source, work_dir)}\n"
     )
 
@@ -40,7 +42,7 @@ def decision(planned: UpdateResult, approve: bool, approver: str, note: str) -> 
     Raises:
         Rejected: the answer is no, or nobody's.
     """
-    by, words = report.one_line(approver), report.one_line(note)
+    by, words = one_line(approver), one_line(note)
     if not by:
         raise Rejected(f"{planned.tag} is not approved for {planned.environment}: the answer names nobody.", AGAIN)
     if not approve:
@@ -64,7 +66,7 @@ AGAIN = "Start a new run to ask again."
 def _images(changes: Sequence[ImageChange]) -> str:
     # A list: the dialog is too narrow for a table.
     rows = (
-        f"- `{each.new.name}`\n    - from {report.short(each.old)}\n    - to {report.short(each.new)}"
+        f"- `{each.new.name}`\n    - from {markdown.short(each.old)}\n    - to {markdown.short(each.new)}"
         for each in changes
     )
     return "\n".join(rows)

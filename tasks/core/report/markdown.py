@@ -1,9 +1,9 @@
 """Results as Markdown that a person likes to read."""
 
-import re
 from collections.abc import Sequence
 
-from tasks.core.models import LINE, BuiltImage, DeployResult, ImageChange, ImageRef, ImageUpdate, UpdateResult
+from tasks.core.models import BuiltImage, DeployResult, ImageChange, ImageRef, ImageUpdate, UpdateResult
+from tasks.core.text import literal
 
 
 def deployed(result: DeployResult) -> str:
@@ -85,17 +85,6 @@ def _approval(result: UpdateResult) -> str:
         return ""
     note = f": {literal(result.approval_note)}" if result.approval_note else ""
     return f"Approved by {literal(result.approved_by)}{note}\n\n"
-
-
-def literal(text: str) -> str:
-    """A line of foreign text that shows as it is, without a meaning in Markdown or HTML."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
-
-
-def one_line(text: str, limit: int = LINE) -> str:
-    """A text that came from outside as one printable line: it can neither begin another one nor hide itself."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:limit]
 
 
 def _sent(result: DeployResult) -> str:

@@ -2,7 +2,8 @@
 
 from tasks.core.gitops.status import Ahead, Entry, EnvironmentStatus, Status
 from tasks.core.models import ImageRef
-from tasks.core.report import literal, short
+from tasks.core.report.markdown import short
+from tasks.core.text import literal
 
 
 def page(status: Status) -> str:
