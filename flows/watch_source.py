@@ -4,9 +4,9 @@ from prefect import flow
 from prefect.states import Completed
 from prefect.variables import Variable
 
-from tasks.core.paths import PathFilter
 from tasks.core.settings import Settings, load
-from tasks.core.watch import Seen, WatchResult, run_key, variable_name
+from tasks.core.triggers.branch_watch import Seen, WatchResult, run_key, variable_name
+from tasks.core.triggers.path_filter import PathFilter
 from tasks.watch_source import compare, read_head, start_deploy
 
 

@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect
 
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, Unavailable
 from tasks.core.settings import load
-from tasks.core.webhook import Ignored, Receiver, Start, check_signature, no_deployment
+from tasks.core.triggers.webhook import Ignored, Receiver, Start, check_signature, no_deployment
 
 MAX_BODY = 25 * 1024 * 1024
 """GitHub caps payloads at 25 MB: what is larger is not from there, and what is smaller may be."""

@@ -6,25 +6,25 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
 from tasks.connections import source_repository
-from tasks.core import watch
 from tasks.core.settings import load
-from tasks.core.webhook import DEPLOY, no_deployment
+from tasks.core.triggers import branch_watch
+from tasks.core.triggers.webhook import DEPLOY, no_deployment
 from tasks.policy import RETRIES
 
 
 @task(name="read-head", task_run_name="read-head {branch}", timeout_seconds=900, **RETRIES)
 def read_head(branch: str) -> str:
-    """Ask the source repository for a branch's newest commit. See :func:`tasks.core.watch.head`."""
-    sha = watch.head(source_repository(load()), branch)
+    """Ask the source repository for a branch's newest commit. See :func:`tasks.core.triggers.branch_watch.head`."""
+    sha = branch_watch.head(source_repository(load()), branch)
     get_run_logger().info("%s is at %s", branch, sha)
     return sha
 
 
 @task(name="compare", task_run_name="compare {old} with {new}", timeout_seconds=900, **RETRIES)
 def compare(old: str, new: str) -> list[str] | None:
-    """The files in which two commits differ. See :func:`tasks.core.watch.changed_files`."""
+    """The files in which two commits differ. See :func:`tasks.core.triggers.branch_watch.changed_files`."""
     settings = load()
-    files = watch.changed_files(source_repository(settings), old, new, settings.work_dir)
+    files = branch_watch.changed_files(source_repository(settings), old, new, settings.work_dir)
     get_run_logger().info("%s files changed since %s", "unknown" if files is None else len(files), old)
     return files
 

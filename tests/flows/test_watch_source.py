@@ -11,8 +11,9 @@ from prefect.variables import Variable
 
 from flows import deploy_to_k8s, watch_source
 from tasks import watch_source as tasks
-from tasks.core import git, watch
+from tasks.core import git
 from tasks.core.errors import InvalidInput, NotFound
+from tasks.core.triggers import branch_watch
 from tests.sandbox.prefect_server import PrefectServer
 from tests.sandbox.repositories import commit, head
 from tests.sandbox.repositories import git as run_git
@@ -52,7 +53,7 @@ def test_one_look_after_another(server: PrefectServer, watched: Path, monkeypatc
     assert run["parent_task_run_id"] is None
 
     with monkeypatch.context() as nothing:
-        nothing.setattr(watch, "changed_files", lambda *_: pytest.fail("nothing is fetched"))
+        nothing.setattr(branch_watch, "changed_files", lambda *_: pytest.fail("nothing is fetched"))
         same = watch_source()
     assert (same.sha, same.flow_run) == (head(watched), None)
     assert "main is still at" in same.reason
@@ -137,7 +138,7 @@ def test_a_missing_deployment(watched: Path, server: PrefectServer, monkeypatch:
 
 def test_a_variable_that_somebody_changed(watched: Path, server: PrefectServer) -> None:
     watch_source()
-    name = watch.variable_name(str(watched), "main")
+    name = branch_watch.variable_name(str(watched), "main")
     assert Variable.get(name)["sha"] == head(watched)
     Variable.set(name, "v1.0.0", overwrite=True)
     with pytest.raises(InvalidInput, match=name):
@@ -164,6 +165,6 @@ def test_the_change_is_told_without_the_files(watched: Path, tmp_path: Path, mon
 
     monkeypatch.setattr(git, "run", any_command)
     url = f"file://{watched}"  # a plain path is copied by git without asking for less
-    assert set(watch.changed_files(git.Remote(url), old, new, tmp_path / "work")) == {"packages/a", "docs/id"}
+    assert set(branch_watch.changed_files(git.Remote(url), old, new, tmp_path / "work")) == {"packages/a", "docs/id"}
     assert fetched.count("commit") == 2
     assert "blob" not in fetched

@@ -170,7 +170,7 @@ def test_while_prefect_is_away_github_is_told_to_send_it_again(
 
 
 def test_a_missing_deployment_is_named(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.core.webhook.DEPLOY", "deploy-to-k8s/not-there")
+    monkeypatch.setattr("tasks.core.triggers.webhook.DEPLOY", "deploy-to-k8s/not-there")
     answer = receiver.deliver("push", push())
     assert answer.status_code == 503
     assert "no deployment deploy-to-k8s/not-there" in answer.json()["error"]

@@ -15,10 +15,10 @@ from pydantic.dataclasses import dataclass
 
 from tasks.core.errors import AccessDenied, InvalidInput, NotFound
 from tasks.core.git import ON_GITHUB
-from tasks.core.github_payloads import Dispatch, Payload, Push, Repository
 from tasks.core.models import EVENT, ImageUpdate
-from tasks.core.paths import PathFilter
 from tasks.core.settings import Settings
+from tasks.core.triggers.github_payloads import Dispatch, Payload, Push, Repository
+from tasks.core.triggers.path_filter import PathFilter
 
 DEPLOY, UPDATE = "deploy-to-k8s/deploy-to-k8s", "update-flowise-deployment/update-flowise-deployment"
 """The deployments of prefect.yaml that runs are made of."""

@@ -9,9 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput
-from tasks.core.paths import PathFilter
 from tasks.core.settings import Settings
-from tasks.core.webhook import Ignored, Receiver, Start
+from tasks.core.triggers.path_filter import PathFilter
+from tasks.core.triggers.webhook import Ignored, Receiver, Start
 from tests.sandbox.github_events import DELIVERY, commit, dispatched, headers, pushed
 
 SECRET = "It's a Secret to Everybody"

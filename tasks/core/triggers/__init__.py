@@ -1,0 +1,1 @@
+"""What starts a delivery: webhooks and new commits on a branch, filtered by path."""
