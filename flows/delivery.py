@@ -12,10 +12,10 @@ from tasks.core.text import one_line
 from tasks.find_deployment import find_earlier
 from tasks.github_status import shown_on_github
 from tasks.last_good import last_good, remember
-from tasks.limits import one_run_in
 from tasks.pull_request import open_pull_request
 from tasks.rollout import check_health, rollout
-from tasks.stopped import said_if_stopped
+from tasks.runtime.cancellation import said_if_stopped
+from tasks.runtime.concurrency import one_run_in
 from tasks.summary import summarize_update
 from tasks.update_kustomization import update_kustomization
 

@@ -8,7 +8,7 @@ from prefect.runtime import flow_run
 from flows.update_flowise_deployment import update_flowise_deployment
 from tasks.approval import ask, asked_before, handed_over, needed
 from tasks.build_image import build_server, build_ui
-from tasks.connections import source_repository
+from tasks.clients import source_repository
 from tasks.core.build.context import Source, checkout
 from tasks.core.errors import UpdateFailed
 from tasks.core.models import (
@@ -30,9 +30,9 @@ from tasks.core.settings import load
 from tasks.dispatch import dispatch
 from tasks.follow import follow
 from tasks.get_digest import get_digest
+from tasks.runtime.cancellation import said_if_stopped
+from tasks.runtime.starter import starter
 from tasks.set_env import set_env
-from tasks.starter import starter
-from tasks.stopped import said_if_stopped
 from tasks.summary import summarize_deploy
 from tasks.update_kustomization import update_kustomization
 

@@ -7,7 +7,7 @@ from tasks.core.models import Environment, OptionalLine, UpdateResult
 from tasks.core.settings import load
 from tasks.find_deployment import find_running
 from tasks.rollout import check_running
-from tasks.starter import starter
+from tasks.runtime.starter import starter
 
 
 @flow(name="promote", flow_run_name="promote to {environment}")

@@ -9,7 +9,7 @@ from flows.delivery import deliver
 from tasks.core.models import Environment, OptionalLine, UpdateResult
 from tasks.core.settings import load
 from tasks.find_deployment import find_earlier
-from tasks.starter import starter
+from tasks.runtime.starter import starter
 
 
 @flow(name="rollback", flow_run_name="rollback {environment}")

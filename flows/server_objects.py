@@ -55,7 +55,7 @@ def work_pool(client: SyncPrefectClient, env: dict[str, str]) -> Row:
 
 
 def limit(client: SyncPrefectClient, name: str) -> Row:
-    """A global concurrency limit of one, as ``tasks.limits`` makes it."""
+    """A global concurrency limit of one, as ``tasks.runtime.concurrency`` makes it."""
     try:
         found = client.read_global_concurrency_limit_by_name(name)
     except ObjectNotFound:

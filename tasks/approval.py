@@ -13,7 +13,7 @@ from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from pydantic import Field, ValidationError
 
-from tasks.connections import source_repository
+from tasks.clients import source_repository
 from tasks.core.models import LINE, NOT_YET, Environment, ImageUpdate, UpdateResult
 from tasks.core.models import Approval as Approved
 from tasks.core.report import approval

@@ -9,16 +9,16 @@ from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from tasks.connections import registry
+from tasks.clients import registry
 from tasks.core.build.context import Source
 from tasks.core.build.tags import point_tags
 from tasks.core.images import ImageSpec
 from tasks.core.models import Build, Target
 from tasks.core.registry.oci import Registry
 from tasks.core.settings import load
-from tasks.limits import one_build_of
-from tasks.policy import RETRIES
-from tasks.progress import progress_artifacts
+from tasks.runtime.concurrency import one_build_of
+from tasks.runtime.progress import progress_artifacts
+from tasks.runtime.retries import RETRIES
 
 
 def build_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:

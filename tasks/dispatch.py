@@ -8,11 +8,11 @@ from prefect import task
 from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
 
-from tasks.connections import github
+from tasks.clients import github
 from tasks.core.errors import Unavailable
 from tasks.core.models import EVENT, ImageUpdate, Transport
 from tasks.core.settings import load
-from tasks.policy import RETRIES
+from tasks.runtime.retries import RETRIES
 
 
 @task(

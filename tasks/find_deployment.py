@@ -4,14 +4,14 @@ from prefect import task
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from tasks.connections import overlays
+from tasks.clients import overlays
 from tasks.core.errors import InvalidInput
 from tasks.core.gitops.ledger import Deployment
 from tasks.core.gitops.promotion import check_soak, running
 from tasks.core.gitops.rollback import earlier
 from tasks.core.models import Environment, ImageUpdate, Move
 from tasks.core.settings import load
-from tasks.policy import RETRIES
+from tasks.runtime.retries import RETRIES
 
 
 @task(name="find-earlier", task_run_name="find-earlier {environment}", timeout_seconds=600, **RETRIES)

@@ -15,7 +15,7 @@ from prefect.utilities.urls import url_for
 from tasks.core.errors import Unavailable, UpdateFailed
 from tasks.core.models import ImageUpdate, UpdateRun
 from tasks.core.settings import load
-from tasks.policy import RETRIES
+from tasks.runtime.retries import RETRIES
 
 FLOW = "update-flowise-deployment"
 

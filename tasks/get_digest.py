@@ -6,12 +6,12 @@ from prefect import task
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from tasks.connections import registry
+from tasks.clients import registry
 from tasks.core.build.tags import point_tags
 from tasks.core.errors import Unavailable
 from tasks.core.models import Build, BuiltImage, Target
 from tasks.core.settings import load
-from tasks.policy import RETRIES
+from tasks.runtime.retries import RETRIES
 
 
 @task(name="get-digest", task_run_name="get-digest {build.repository}:{target.tag}", **RETRIES)

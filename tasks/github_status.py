@@ -6,7 +6,7 @@ from prefect import task
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from tasks.connections import github
+from tasks.clients import github
 from tasks.core.errors import DeliveryError
 from tasks.core.models import ImageUpdate, UpdateResult
 from tasks.core.settings import load

@@ -5,7 +5,7 @@ from prefect.variables import Variable
 
 from tasks.core.errors import InvalidInput
 from tasks.core.models import Environment, ImageUpdate
-from tasks.policy import RETRIES
+from tasks.runtime.retries import RETRIES
 
 
 @task(name="remember-healthy", task_run_name="remember-healthy {update.environment} {update.tag}", **RETRIES)

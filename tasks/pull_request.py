@@ -3,12 +3,12 @@
 from prefect import task
 from prefect.logging import get_run_logger
 
-from tasks.connections import github, source_repository
+from tasks.clients import github, source_repository
 from tasks.core.gitops import source_commits, writer
 from tasks.core.models import ImageUpdate, UpdateResult
 from tasks.core.report import markdown
 from tasks.core.settings import load
-from tasks.policy import RETRIES
+from tasks.runtime.retries import RETRIES
 
 
 @task(

@@ -3,11 +3,11 @@
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from tasks.connections import overlays
+from tasks.clients import overlays
 from tasks.core.gitops.status import Status, read
 from tasks.core.report import status_page
 from tasks.core.settings import load
-from tasks.policy import RETRIES
+from tasks.runtime.retries import RETRIES
 
 
 @task(name="read-status", timeout_seconds=600, **RETRIES)

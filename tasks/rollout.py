@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.logging import get_run_logger
 
-from tasks.connections import overlays
+from tasks.clients import overlays
 from tasks.core.gitops.history import GitOpsHistory
 from tasks.core.gitops.ledger import Deployment
 from tasks.core.models import ImageRef, Rollout, UpdateResult, application_of
 from tasks.core.settings import Settings, load
-from tasks.policy import RETRIES
+from tasks.runtime.retries import RETRIES
 
 if TYPE_CHECKING:
     from tasks.core.rollout.argocd import ArgoCD

@@ -5,11 +5,11 @@ from typing import Any
 from prefect import task
 from prefect.logging import get_run_logger
 
-from tasks.connections import source_repository
+from tasks.clients import source_repository
 from tasks.core.build import target
 from tasks.core.models import Environment, Target
 from tasks.core.settings import load
-from tasks.policy import RETRIES
+from tasks.runtime.retries import RETRIES
 
 # Persisted: a run that goes on after it has waited for an operator has the commit it began with, wherever main is now.
 KEPT: dict[str, Any] = {"persist_result": True, "result_serializer": "json"}

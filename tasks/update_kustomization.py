@@ -3,11 +3,11 @@
 from prefect import task
 from prefect.logging import get_run_logger
 
-from tasks.connections import github, overlays
+from tasks.clients import github, overlays
 from tasks.core.gitops import writer
 from tasks.core.models import Approval, ImageUpdate, Origin, UpdateResult
 from tasks.core.settings import load
-from tasks.policy import RETRIES
+from tasks.runtime.retries import RETRIES
 
 
 @task(

@@ -5,11 +5,11 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
-from tasks.connections import source_repository
+from tasks.clients import source_repository
 from tasks.core.settings import load
 from tasks.core.triggers import branch_watch
 from tasks.core.triggers.webhook import DEPLOY, no_deployment
-from tasks.policy import RETRIES
+from tasks.runtime.retries import RETRIES
 
 
 @task(name="read-head", task_run_name="read-head {branch}", timeout_seconds=900, **RETRIES)

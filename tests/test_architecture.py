@@ -11,7 +11,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[1]
 FLOORS = {"flows": 3, "tasks": 2, "tasks.core": 1}
-SHARED = ("tasks.policy", "tasks.progress", "tasks.connections", "tasks.limits")
+SHARED = ("tasks.runtime.retries", "tasks.runtime.progress", "tasks.clients", "tasks.runtime.concurrency")
 """What every task may use; other siblings don't import each other."""
 
 MODULES = sorted(

@@ -1,7 +1,7 @@
 """The one family of exceptions. Whether a failure is worth another try is decided by its type.
 
 ``Terminal`` errors say the same thing however often they are asked; ``Retryable`` ones may heal by
-themselves. Prefect's retry condition (``tasks.policy``) reads nothing else.
+themselves. Prefect's retry condition (``tasks.runtime.retries``) reads nothing else.
 """
 
 

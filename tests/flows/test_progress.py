@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from tasks import progress
+from tasks.runtime import progress
 
 
 class Api:

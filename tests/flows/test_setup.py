@@ -15,7 +15,7 @@ from prefect_github import GitHubCredentials
 from flows.setup import set_up
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.settings import load
-from tasks.limits import one_run_in
+from tasks.runtime.concurrency import one_run_in
 from tests.flows.conftest import PROJECT
 from tests.sandbox.prefect_server import PrefectServer, prefect_server, used
 

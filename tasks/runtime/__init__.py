@@ -1,0 +1,1 @@
+"""What all tasks share: retries, concurrency, cancellation, progress, who started a run."""
