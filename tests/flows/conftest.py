@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI, Response
 
 from flows import deploy_to_k8s, update_flowise_deployment
-from flows.setup import set_up
+from flows.setup.command import set_up
 from tasks.build_image import build_server, build_ui
 from tasks.core.models import ENVIRONMENTS
 from tasks.core.settings import load

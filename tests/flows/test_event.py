@@ -11,7 +11,7 @@ import pytest
 from prefect import flow
 
 from flows.deploy_to_k8s import event_run
-from flows.setup import set_up
+from flows.setup.command import set_up
 from tasks import dispatch as dispatching
 from tasks import follow as following
 from tasks.core.errors import UpdateFailed

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from flows.setup import set_up
+from flows.setup.command import set_up
 from tasks.core.settings import load
 from tests.flows.conftest import PROJECT
 from tests.sandbox.prefect_server import PrefectServer

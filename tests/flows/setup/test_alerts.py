@@ -17,7 +17,7 @@ import pytest
 from prefect import Flow, tags
 from prefect.deployments import run_deployment
 
-from flows.setup import set_up
+from flows.setup.command import set_up
 from tasks.core.settings import load
 from tests.flows.conftest import PROJECT
 from tests.sandbox.notifications import Notifications, notifications

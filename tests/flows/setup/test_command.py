@@ -12,7 +12,7 @@ from prefect.variables import Variable
 from prefect_aws import AwsCredentials
 from prefect_github import GitHubCredentials
 
-from flows.setup import set_up
+from flows.setup.command import set_up
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.settings import load
 from tasks.runtime.concurrency import one_run_in

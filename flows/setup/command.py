@@ -18,8 +18,8 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from flows.alerts import automations
-from flows.server_objects import POOL, Row, automation, block, limit, variable, work_pool
+from flows.setup.alerts import automations
+from flows.setup.server_objects import POOL, Row, automation, block, limit, variable, work_pool
 from tasks.core.errors import DeliveryError, InvalidInput, NotFound
 from tasks.core.models import ENVIRONMENTS
 from tasks.core.settings import Settings, load
