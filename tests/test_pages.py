@@ -140,7 +140,7 @@ def test_messages_are_quoted_as_the_code_makes_them(page: str) -> None:
         assert any(each.fullmatch(line) for each in known), line
 
 
-def test_the_map_names_every_module() -> None:
+def test_the_map_names_every_package() -> None:
     text = (PROJECT / "CONTRIBUTING.md").read_text()
-    for path in (path for folder in ("flows", "tasks") for path in (PROJECT / folder).rglob("*.py")):
-        assert path.name == "__init__.py" or f"{path.name}`" in text, path
+    for path in (path for folder in ("flows", "tasks") for path in (PROJECT / folder).rglob("__init__.py")):
+        assert f"`{path.parent.relative_to(PROJECT).as_posix()}/`" in text, path

@@ -324,7 +324,7 @@ import os, sys
 from pathlib import Path
 from tasks.core import git
 from tasks.core.git.branch import Branch
-from tests.core.test_gitops import write
+from tests.core.gitops.test_writer import write
 
 boundary, bare, work = sys.argv[1:]
 owner, name = (git, "init") if boundary == "init" else (Branch, boundary.split()[-1])
