@@ -247,7 +247,7 @@ def test_a_server_that_hands_out_branches_and_tags_only(
         more = {f"GIT_CONFIG_KEY_{last}": "protocol.version", f"GIT_CONFIG_VALUE_{last}": "0"}
         return env | more | {"GIT_CONFIG_COUNT": str(last + 1)}
 
-    monkeypatch.setattr(git, "environment", first_version)
+    monkeypatch.setattr("tasks.core.git.cli.environment", first_version)
     where, older = git.Remote(source.as_uri()), repositories.git(source, "rev-parse", "main~2").decode().strip()
     git.init(tmp_path / "refused.git", where)
     with pytest.raises(NotFound, match="unadvertised object"):

@@ -298,7 +298,7 @@ def elsewhere(request: pytest.FixtureRequest, bare: Path, monkeypatch: pytest.Mo
             more = {f"GIT_CONFIG_KEY_{last}": "protocol.version", f"GIT_CONFIG_VALUE_{last}": "0"}
             return env | more | {"GIT_CONFIG_COUNT": str(last + 1)}
 
-        monkeypatch.setattr(git, "environment", first_version)
+        monkeypatch.setattr("tasks.core.git.cli.environment", first_version)
     with github({"acme/app": bare}, token="t-o-k-e-n") as hub:
         yield request.param, git.Remote(hub.clone_url("acme/app"), SecretStr("t-o-k-e-n"))
 
