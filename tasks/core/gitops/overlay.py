@@ -56,6 +56,7 @@ def edit(branch: Branch, overlay: str, images: Sequence[ImageRef]) -> Edit:
     """
     path = kustomization_in(branch, overlay)
     before = _text(branch.read(path), path)
+    kustomization.check(before, where=path)
     return Edit(path, before, kustomization.set_images(before, images, where=path))
 
 

@@ -6,6 +6,7 @@ with kustomize 5.5, and the reason for some refusals: it matches keys without re
 an entry to what earlier entries have renamed.
 """
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,26 @@ from tasks.core.models import ImageRef
 
 KEYS = ("name", "newName", "newTag", "digest")
 """The keys of an entry that an ``ImageRef`` stands for, in its order."""
+
+API_VERSIONS = {
+    "Kustomization": "kustomize.config.k8s.io/v1beta1",
+    "Component": "kustomize.config.k8s.io/v1alpha1",
+}
+"""The kinds that kustomize reads, each with its only apiVersion; either may be left out."""
+
+FIELDS = (
+    *("apiVersion", "kind", "metadata", "resources", "components", "bases", "crds", "configurations", "openapi"),
+    *("namespace", "namePrefix", "nameSuffix", "labels", "commonLabels", "commonAnnotations", "buildMetadata"),
+    *("patches", "patchesStrategicMerge", "patchesJson6902", "replacements", "replicas", "images", "vars"),
+    *("configMapGenerator", "secretGenerator", "generatorOptions", "generators", "transformers", "validators"),
+    *("helmCharts", "helmGlobals", "helmChartInflationGenerator", "sortOptions"),
+)
+"""The fields of a kustomization (kustomize's api/types/kustomization.go); it rejects a file that has another one."""
+
+LFS = "version https://git-lfs.github.com/spec/"
+"""What a Git LFS pointer begins with."""
+
+LFS_HINT = "Nothing was changed. Take kustomizations out of Git LFS: Argo CD reads them from git."
 
 
 @dataclass(frozen=True)
@@ -30,13 +51,16 @@ class Overlay:
         """Find the images in a document.
 
         Raises:
-            InvalidInput: this is no kustomization, or one that kustomize reads differently from how it looks.
+            InvalidInput: this isn't a kustomization, or kustomize reads it differently from how it looks.
         """
         root = document.root
+        if document.text.startswith(LFS):
+            raise document.refusal("this is a Git LFS pointer, not the file itself", root, LFS_HINT)
         if root.kind != "mapping":
             raise document.refusal(f"a kustomization is a mapping, but this is a {root.kind}", root)
         if not root.pairs:
             raise document.refusal("the file is empty", root)
+        _check_kind(document)
         _check_keys(document, root, ("images",))
         for key, _ in root.pairs:
             if is_key(key, "imageTags") or _is_merge(key):
@@ -60,6 +84,34 @@ class Overlay:
                 if not same or said.new_name not in (None, renamed):
                     return entry
         return None
+
+
+def check_fields(document: Document) -> None:
+    """Make sure that kustomize knows every field of a kustomization.
+
+    Raises:
+        InvalidInput: names one it doesn't know, and the one it resembles.
+    """
+    known = {name.casefold(): name for name in FIELDS}
+    for key, _ in document.root.pairs:
+        if (name := key.data.value).casefold() not in known:
+            close = difflib.get_close_matches(name, FIELDS, 1)
+            meant = f"Did you mean {close[0]}?" if close else "Remove it, or set OVERLAYS_PATH if this is another file."
+            raise document.refusal(
+                f"{name!r:.80} isn't a field of a kustomization", key, f"Nothing was changed. {meant}"
+            )
+
+
+def _check_kind(document: Document) -> None:
+    kind, version = (_text(document.root, key) for key in ("kind", "apiVersion"))
+    wanted = API_VERSIONS.get(kind or "Kustomization")
+    if wanted is None or version not in (None, wanted):
+        found = " ".join(each for each in (version, kind) if each)
+        node = field(document.root, "kind" if wanted is None else "apiVersion")
+        hint = "Nothing was changed. Set OVERLAYS_PATH to the folder of kustomize's own overlays."
+        if version and version.startswith("kustomize.config.k8s.io/"):
+            hint = f"Nothing was changed. Write apiVersion: {wanted or API_VERSIONS['Kustomization']}."
+        raise document.refusal(f"this is {found!r:.120}, which kustomize doesn't build", node, hint)
 
 
 def is_key(key: Node, name: str) -> bool:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from tasks.core.errors import InvalidInput
-from tasks.core.manifests.image_entries import Overlay, field, image, is_key, own
+from tasks.core.manifests.image_entries import Overlay, check_fields, field, image, is_key, own
 from tasks.core.manifests.yaml_edit import (
     Field,
     Pair,
@@ -58,6 +58,15 @@ def set_images(text: str, images: Sequence[ImageRef], *, where: str = "kustomiza
             problem = f"the later entry of {image(entry).name} overrides that of {each.name}; remove one of them"
             raise overlay.document.refusal(problem)
     return overlay.document.text
+
+
+def check(text: str, *, where: str = "kustomization.yaml") -> None:
+    """Make sure that kustomize takes a file for a kustomization, as far as its fields tell.
+
+    Raises:
+        InvalidInput: the text isn't a kustomization, or has a field that kustomize doesn't know.
+    """
+    check_fields(Overlay.of(parse(text, where)).document)
 
 
 def read_images(text: str, *, where: str = "kustomization.yaml") -> list[ImageRef]:

@@ -36,6 +36,12 @@ BLOCK_STYLES = ("|", ">")
 BLOCK_HEADER = re.compile(r"[|>][-+0-9]*")
 """What a block scalar begins with."""
 
+LARGEST = 1 << 18
+"""Characters of the largest text that is read: hostile ones of this size take a few seconds."""
+
+DEEPEST = 2000
+"""Levels of the deepest text that is read."""
+
 # Anchor, tag, and the comments between them and what they belong to.
 _PROPERTIES = re.compile(r"(?:[&!][^\s,\[\]{}]*\s*(?:(?<=\s)#[^\r\n]*\s*)*)*")
 # A tab between two things of a line. Not one after "-" or "?": there it would be indentation, which YAML forbids.
@@ -126,8 +132,10 @@ def parse(text: str, where: str) -> Document:
         where: the file's name, for messages.
 
     Raises:
-        InvalidInput: the text is empty, broken, or more than one document.
+        InvalidInput: the text is empty, broken, too large, or more than one document.
     """
+    if len(text) > LARGEST:
+        raise _refusal(where, f"the file has {len(text):,} characters, {LARGEST:,} is the most", None)
     builder = _Builder(text, where)
     # ruamel.yaml refuses tabs before a comment or after a value, which YAML allows; offsets stay the same.
     untabbed = _INNER_TABS.sub(lambda tabs: " " * len(tabs[0]), text)
@@ -170,6 +178,8 @@ class _Builder:
             case DocumentEndEvent() if event.explicit:
                 self.end = min(self.end, event.start_mark.index)
             case CollectionStartEvent():
+                if len(self.open) == DEEPEST:
+                    raise _refusal(self.where, f"more than {DEEPEST} levels are nested", event.start_mark.line + 1)
                 self.open.append(self._collection(event))
             case CollectionEndEvent():
                 self._close(self._finished(event))

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.core.errors import InvalidInput
-from tasks.core.manifests.kustomization import read_images, set_images
+from tasks.core.manifests.image_entries import FIELDS
+from tasks.core.manifests.kustomization import check, read_images, set_images
 from tasks.core.models import ImageRef
 
 GOLDEN = Path(__file__).parent / "golden" / "kustomization"
@@ -519,3 +520,67 @@ def test_kustomize_renders_any_style(tmp_path_factory, parts, images):
     folder = tmp_path_factory.mktemp("overlay")
     others = assert_renders(set_images(text, images), images, folder)
     assert others == rendered(unversioned(text), folder)[1]
+
+
+FLUX = "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nspec: {path: ./apps}\n"
+APPLICATION = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {project: default}\n"
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid {SERVER_DIGEST}\nsize 12345\n"
+KUSTOMIZATION = "kind: Kustomization\nresources: [deployment.yaml]\n"
+
+
+class TestAnotherKindOfFile:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (FLUX, "line 1: this is 'kustomize.toolkit.fluxcd.io/v1 Kustomization'"),
+            (APPLICATION, "line 2: this is 'argoproj.io/v1alpha1 Application'"),
+            (f"apiVersion: kustomize.config.k8s.io/v1\n{KUSTOMIZATION}", "'kustomize.config.k8s.io/v1 Kustomization'"),
+            ("apiVersion: apps/v1\nresources: []\n", "line 1: this is 'apps/v1'"),
+            ("kind: ConfigMap\ndata: {}\n", "line 1: this is 'ConfigMap'"),
+            ("kind: kustomization\nresources: []\n", "line 1: this is 'kustomization'"),
+            ("kind: Component\napiVersion: kustomize.config.k8s.io/v1beta1\n", "v1beta1 Component'"),
+            (POINTER, "this is a Git LFS pointer"),
+            ("resources: []\n" + "#" * (1 << 18), "the file has 262,158 characters"),
+            ("resources: " + "[" * 2001 + "]" * 2001, "line 1: more than 2000 levels are nested"),
+        ],
+    )
+    def test_is_rejected(self, text, message):
+        for act in (read_images, lambda text: set_images(text, [SERVER]), check):
+            with pytest.raises(InvalidInput) as caught:
+                act(text)
+            assert message in caught.value.message
+
+    @pytest.mark.parametrize(
+        ("text", "message", "hint"),
+        [
+            ("resorces:\n- ../../base\n", "line 1: 'resorces' isn't a field", "Did you mean resources?"),
+            (f"{KUSTOMIZATION}image: []\n", "line 3: 'image' isn't a field", "Did you mean images?"),
+            (f"{KUSTOMIZATION}inventory: {{}}\n", "line 3: 'inventory' isn't a field", "Remove it"),
+        ],
+    )
+    def test_a_field_that_kustomize_does_not_know(self, text, message, hint):
+        with pytest.raises(InvalidInput) as caught:
+            check(text)
+        assert message in caught.value.message
+        assert hint in caught.value.hint
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            KUSTOMIZATION,
+            "RESOURCES: [deployment.yaml]\n",
+            "kind: Component\nresources: [deployment.yaml]\n",
+            "kind: ~\nresources: [deployment.yaml]\n",
+            f"apiVersion: kustomize.config.k8s.io/v1beta1\n{KUSTOMIZATION}",
+        ],
+    )
+    def test_what_kustomize_takes(self, text, tmp_path):
+        check(text)
+        rendered(text, tmp_path)
+
+    @needs_kustomize
+    @pytest.mark.parametrize("field", FIELDS)
+    def test_kustomize_knows_every_field(self, field, tmp_path):
+        (tmp_path / "kustomization.yaml").write_text(f"{field}: {{nonsense: 1}}\n")
+        done = subprocess.run([*KUSTOMIZE, str(tmp_path)], capture_output=True, text=True, check=False)
+        assert 'unknown field "' + field not in done.stderr
