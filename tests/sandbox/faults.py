@@ -66,7 +66,9 @@ def faulty(registry: Registry) -> Iterator[Faulty]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+    protocol_version = default_request_version = (
+        "HTTP/1.1"  # a TLS greeting, too, gets a status line, as from Go's servers
+    )
     upstream: str
     proxy: Faulty
 
@@ -84,7 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
     def _reset(self) -> None:
-        self.rfile.read1(1024)
+        if self.headers.get("Content-Length") != "0":
+            self.rfile.read1(1024)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
 

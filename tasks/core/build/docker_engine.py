@@ -1,5 +1,6 @@
 """Builds and pushes by a Docker Engine, through its API and Docker's own SDK; no docker command is needed."""
 
+import re
 import tarfile
 import threading
 import time
@@ -26,6 +27,12 @@ Log = Callable[[str], None]
 Fraction = Callable[[float], None]
 
 CONNECT_TIMEOUT = 10
+
+BUILT = "flowise.invalid/built"
+"""What a built image is called on the engine: no registry can have this host (RFC 2606), so none is asked for it."""
+
+PUSHED = re.compile(r"\S+: digest: (sha256:[0-9a-f]{64}) size: [0-9]+")
+"""The status that ends a push. The containerd image store reports the digest there and nowhere else."""
 
 
 @contextmanager
@@ -146,7 +153,7 @@ def without_cache(client: docker.APIClient, image: ImageSpec, built: str, timeou
     if (client.inspect_image(built).get("Config") or {}).get("OnBuild"):  # type: ignore[no-untyped-call]
         yield built  # which would be executed here
         return
-    name, tag = "flowise-delivery/built", built.removeprefix("sha256:")
+    name, tag = BUILT, built.removeprefix("sha256:")
     client.tag(built, name, tag)
     spec = ImageSpec(name=image.name, dockerfile="Dockerfile", platform=image.platform)
     try:
@@ -191,7 +198,8 @@ def push(
         for record in client.push(reference, tag=tag, auth_config=auth, stream=True, decode=True):
             if "error" in record:
                 raise push_error(f"{reference}:{tag}", record["error"])
-            digest = record.get("aux", {}).get("Digest", digest)
+            if pushed := PUSHED.fullmatch(str(record.get("status", ""))):
+                digest = pushed[1]
             layers.record(record)
     except APIError as error:
         raise push_error(f"{reference}:{tag}", str(error.explanation or error)) from None

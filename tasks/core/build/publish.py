@@ -14,7 +14,7 @@ from tasks.core.build.buildkit import Help
 from tasks.core.build.buildkit_session import session
 from tasks.core.build.context import Source
 from tasks.core.build.tags import point_tags
-from tasks.core.errors import Conflict, DeliveryError, LoginExpired
+from tasks.core.errors import Conflict, DeliveryError, LoginExpired, Unavailable
 from tasks.core.images import ImageSpec
 from tasks.core.models import Target
 from tasks.core.registry.docker_config import docker_login
@@ -78,6 +78,8 @@ def build_and_push(
             with docker_engine.without_cache(engine, image, built, timeout) as released:
                 sent.result()
                 digest = _push(engine, released, registry, image.name, first or target.sha, log)
+        if registry.digest(image.name, digest) != digest:
+            raise Unavailable(f"{registry.host} doesn't have {image.name}@{digest}, which the engine has just pushed.")
         point_tags(registry, image.name, digest, target.tags, log)
     return digest
 

@@ -9,6 +9,7 @@ MEANINGS: dict[type[DeliveryError], tuple[str, ...]] = {
     LoginExpired: ("token has expired", "token is expired", "token expired"),
     AccessDenied: (
         "denied",
+        "not authorized to perform",
         "unauthorized",
         "no basic auth",
         "authentication required",

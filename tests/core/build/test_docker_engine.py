@@ -303,6 +303,8 @@ REFUSALS = {
     'Get "https://registry/v2/": dial tcp 10.0.0.1:443: i/o timeout': Unavailable,
     "received unexpected HTTP status: 503 Service Unavailable": Unavailable,
     "toomanyrequests: Rate exceeded": Unavailable,
+    # as the containerd image store passes it on, without the error's code
+    "error from registry: User: arn:aws:iam::123456789012:user/ci is not authorized to perform this": AccessDenied,
     "something nobody has seen before": Unavailable,
 }  # fmt: skip
 
@@ -343,9 +345,26 @@ def test_names_are_not_taken_for_reasons(reference: str, said: str) -> None:
     assert type(push_error(reference, words)) is Unavailable
 
 
-def test_a_push_that_ends_without_a_digest() -> None:
-    """Which no engine does on purpose: its stream broke off."""
-    engine = SimpleNamespace(tag=lambda *_: True, push=lambda *_, **__: iter([{"status": "Preparing"}]))
+DIGEST = f"sha256:{'5e' * 32}"
+SUMMARY = {"status": f"v1: digest: {DIGEST} size: 1157"}
+AUX = {"progressDetail": {}, "aux": {"Tag": "v1", "Digest": DIGEST, "Size": 1157}}
+PUSHES = {
+    "graph drivers": [{"status": "Layer already exists", "progressDetail": {}, "id": "3a1fc0c82da5"}, SUMMARY, AUX],
+    "containerd image store": [{"status": "Pushed", "progressDetail": {}, "id": "ff9811867825"}, SUMMARY],
+}
+"""Recorded from Docker 20.10 with overlay2 and from 28.5 with the containerd image store."""
+
+
+@pytest.mark.parametrize("records", PUSHES.values(), ids=PUSHES)
+def test_each_image_stores_way_to_name_the_digest(records: list[dict]) -> None:
+    engine = SimpleNamespace(tag=lambda *_: True, push=lambda *_, **__: iter(records))
+    assert docker_engine.push(engine, "sha256:1", "registry/app", "v1", None, lambda _: None) == DIGEST
+
+
+@pytest.mark.parametrize("said", ["Preparing", f"v1: digest: {DIGEST[:-1]} size: 1", f"said v1: digest: {DIGEST}"])
+def test_a_push_that_ends_without_a_digest(said: str) -> None:
+    """No engine does that on purpose: its stream broke off."""
+    engine = SimpleNamespace(tag=lambda *_: True, push=lambda *_, **__: iter([{"status": said}]))
     with pytest.raises(Unavailable, match="registry/app:v1"):
         docker_engine.push(engine, "sha256:1", "registry/app", "v1", None, lambda _: None)
 
