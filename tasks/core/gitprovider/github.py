@@ -1,8 +1,10 @@
 """GitHub's API, as far as deployments need it: the repository dispatch, pull requests, statuses and deployments."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -13,6 +15,7 @@ from pydantic import SecretStr
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, Unavailable
 from tasks.core.git import ON_GITHUB
 from tasks.core.models import EVENT, Environment, ImageUpdate
+from tasks.core.system.http import within
 
 TIMEOUT = 30
 
@@ -21,7 +24,26 @@ TOKEN = re.compile("[!-~]+")
 
 BUSY = (requests.codes.request_timeout, requests.codes.too_many_requests)
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 ACCESS = "repo (classic) or contents, pull requests, statuses, deployments: write (fine-grained), as used"
+
+
+def _exchanges(count: int) -> "Callable[[Callable[Concatenate[GitHub, P], R]], Callable[Concatenate[GitHub, P], R]]":
+    """Give a method the time of so many exchanges: PyGithub's own timeout is for each step of one."""
+
+    def limited(method: "Callable[Concatenate[GitHub, P], R]") -> "Callable[Concatenate[GitHub, P], R]":
+        @wraps(method)
+        def run(github: "GitHub", /, *args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return within(github.timeout * count, lambda: method(github, *args, **kwargs))
+            except TimeoutError:
+                raise Unavailable(f"GitHub did not answer in full within {github.timeout * count:g} seconds.") from None
+
+        return run
+
+    return limited
 
 
 class GitHub:
@@ -49,8 +71,9 @@ class GitHub:
                 "Set GITOPS_TOKEN, or make a GitHubCredentials block.",
             )
         self._repository, self._token, self._api_url = repository, token.get_secret_value(), api_url
-        self._timeout = timeout
+        self.timeout = timeout
 
+    @_exchanges(1)
     def dispatch(self, update: ImageUpdate) -> None:
         """Send ``flowise-image-updated`` and its seven keys, as ``peter-evans/repository-dispatch`` does.
 
@@ -64,6 +87,7 @@ class GitHub:
             if to := headers.get("location"):  # PyGithub takes a redirect of a POST for a success
                 raise self._moved(str(to))
 
+    @_exchanges(4)
     def propose(self, branch: str, base: str, title: str, body: str) -> str:
         """Open a pull request from a branch, or bring the open one up to date; returns its address.
 
@@ -78,6 +102,7 @@ class GitHub:
                 return pull.html_url
             return repository.create_pull(base=base, head=branch, title=title, body=body).html_url
 
+    @_exchanges(6)
     def show(self, sha: str, environment: Environment, state: str, words: str, url: str) -> None:
         """Show a deployment of a commit: as the commit's status, and as a GitHub deployment with its states.
 
@@ -106,7 +131,7 @@ class GitHub:
     @contextmanager
     def _api(self) -> Iterator[Github]:
         # Retries are Prefect's part.
-        api = Github(auth=Auth.Token(self._token), base_url=self._api_url, timeout=self._timeout, retry=None)
+        api = Github(auth=Auth.Token(self._token), base_url=self._api_url, timeout=self.timeout, retry=None)
         try:
             yield api
         except GithubException as error:

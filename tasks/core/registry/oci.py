@@ -10,12 +10,14 @@ import socket
 import ssl
 from collections.abc import Iterable, Mapping
 from functools import cache
+from typing import Any
 
 import httpx
 
 from tasks.core.errors import AccessDenied, Conflict, DeliveryError, InvalidInput, LoginExpired, NotFound, Unavailable
 from tasks.core.registry.docker_config import docker_login
 from tasks.core.registry.errors import meaning, refusal
+from tasks.core.system.http import request_with_deadline
 
 MANIFESTS = ", ".join(
     (
@@ -30,6 +32,9 @@ MANIFESTS = ", ".join(
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
 MAX_PORT = 65535
+
+LARGEST = 8 * 1024 * 1024
+"""Bytes of an answer that are read; registries take manifests of up to 4 MiB."""
 
 MOVING = "latest"
 """The one tag that is expected to change its meaning."""
@@ -55,9 +60,9 @@ class Registry:
             )
         self.host = host
         here = on_loopback(host)
+        self._timeout = timeout
         self._http = httpx.Client(
             base_url=f"{'http' if here else 'https'}://{host}/v2/",
-            timeout=timeout,
             verify=_tls(),
             trust_env=not here,  # as Docker: through the environment's proxy, but not to this machine itself
         )
@@ -130,12 +135,15 @@ class Registry:
 
     def _send(self, method: str, path: str, headers: Mapping[str, str] | None, content: bytes) -> httpx.Response:
         try:
-            return self._http.request(method, path, headers={**(headers or {}), **self._authorization}, content=content)
+            return self._exchange(method, path, headers={**(headers or {}), **self._authorization}, content=content)
         except httpx.HTTPError as error:
             raise Unavailable(
                 f"The registry {self.host} cannot be reached: {error or type(error).__name__}.",
                 "Check ECR_REGISTRY and the network.",
             ) from None
+
+    def _exchange(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Response:  # noqa: ANN401
+        return request_with_deadline(self._http, method, url, self._timeout, LARGEST, **options)
 
     def _answer_challenge(self, answer: httpx.Response, repository: str) -> str:
         """The Authorization that a 401 asks for (distribution specification, "Authentication")."""
@@ -160,7 +168,7 @@ class Registry:
                     f"The registry {self.host} asks for its credentials over plain HTTP, at {realm.host}.",
                     "They were not sent. Make its token server use HTTPS.",
                 )
-            answer = self._http.get(realm, params=query, auth=credentials)
+            answer = self._exchange("GET", realm, params=query, auth=credentials)
             if not answer.is_success:
                 raise self._explain(answer, repository, "token")
             body = answer.json()

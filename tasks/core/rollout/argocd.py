@@ -116,7 +116,7 @@ class ArgoCD:
 
     def _call(self, method: str, path: str, name: str, timeout: float, **request: Any) -> httpx.Response:  # noqa: ANN401
         try:
-            answer = http.request(self._http, method, path, timeout, **request)
+            answer = http.request_with_deadline(self._http, method, path, timeout, **request)
         except httpx.HTTPError as error:
             raise Unavailable(
                 f"Argo CD at {self.host} cannot be reached: {str(error) or type(error).__name__}.",

@@ -25,7 +25,7 @@ def check_endpoint(
         tries: how often.
         seconds: between two tries.
         log: is called with each answer that is not the same as the one before.
-        timeout: seconds for each step of one try: connecting, waiting, and all of the answer.
+        timeout: seconds one try may take, from looking the name up to the end of the answer.
 
     Returns:
         The answer, such as ``200 pong``.
@@ -66,7 +66,7 @@ def check_now(endpoint: str, path: str, timeout: float = 10) -> None:
 
 def _ask(client: httpx.Client, url: httpx.URL, timeout: float) -> tuple[bool, str]:
     try:
-        answer = http.request(client, "GET", url, timeout)
+        answer = http.request_with_deadline(client, "GET", url, timeout)
     except httpx.HTTPError as error:
         return False, str(error) or type(error).__name__
     to = f"to {answer.headers['location']} " if answer.has_redirect_location else ""

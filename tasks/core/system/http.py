@@ -1,31 +1,77 @@
-"""An HTTP answer that is whole within a time limit; httpx's own limit is for each step of it."""
+"""One deadline for a whole HTTP exchange; HTTP libraries limit each step of it, and each byte may be a step."""
 
-import time
-from typing import Any
+import contextvars
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 import httpx
 
 LARGEST = 64 * 1024 * 1024
 """Bytes of an answer that are read; Argo CD's for an application with thousands of resources has a few million."""
 
+T = TypeVar("T")
 
-def request(client: httpx.Client, method: str, url: httpx.URL | str, seconds: float, **options: Any) -> httpx.Response:  # noqa: ANN401
-    """Ask, and read the answer to its end.
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """Do something that may wait for another machine, and stop waiting for it at the deadline.
+
+    It is done in a thread of its own: neither a name server nor a header that comes byte by byte can be given up in any
+    other way. A thread that is left behind ends with its connection, and doesn't keep the process alive.
+
+    Raises:
+        TimeoutError: it wasn't done in time.
+    """
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # raised again where it is waited for
+            done.set_exception(error)
+
+    threading.Thread(target=contextvars.copy_context().run, args=(run,), name="exchange", daemon=True).start()
+    return done.result(seconds)
+
+
+def request_with_deadline(
+    client: httpx.Client,
+    method: str,
+    url: httpx.URL | str,
+    seconds: float,
+    largest: int = LARGEST,
+    **options: Any,  # noqa: ANN401 - httpx's own
+) -> httpx.Response:
+    """Send a request, and read the answer to its end.
 
     Args:
-        client: whom to ask with.
+        client: whom to send it with.
         method: HTTP's.
         url: what to ask for.
-        seconds: for each step up to the answer's first byte, and for all of its body.
-        options: more of ``httpx.Client.request``.
+        seconds: for all of it: name server, connection, headers and body.
+        largest: bytes of the answer, unpacked, that are read.
+        options: more of ``httpx.Client.stream``.
 
     Raises:
         httpx.HTTPError: there is no such answer in time.
     """
-    with client.stream(method, url, timeout=seconds, **options) as answer:
-        end, body = time.monotonic() + seconds, bytearray()
-        for piece in answer.iter_raw():
-            body += piece
-            if time.monotonic() > end or len(body) > LARGEST:
-                raise httpx.ReadTimeout(f"the answer was not whole after {seconds:g} seconds and {len(body)} bytes")
-    return httpx.Response(answer.status_code, headers=answer.headers, content=bytes(body), request=answer.request)
+
+    def exchange() -> httpx.Response:
+        # A second more for each step, so that the deadline is what ends the wait.
+        with client.stream(method, url, timeout=seconds + 1, **options) as answer:
+            body = bytearray()
+            for piece in answer.iter_bytes():
+                body += piece
+                if len(body) > largest or given_up.is_set():
+                    raise httpx.ReadError(f"the answer has more than {largest} bytes")
+        headers = [(name, value) for name, value in answer.headers.multi_items() if name != "content-encoding"]
+        return httpx.Response(answer.status_code, headers=headers, content=bytes(body), request=answer.request)
+
+    given_up = threading.Event()
+    try:
+        return within(seconds, exchange)
+    except TimeoutError:
+        raise httpx.ReadTimeout(f"timed out: the answer was not complete after {seconds:g} seconds") from None
+    finally:
+        given_up.set()

@@ -87,7 +87,7 @@ async def dripping(_: Request) -> Response:
 def test_an_answer_that_never_ends_takes_no_longer_either() -> None:
     with served(Starlette(routes=[Route("/{path:path}", dripping)])) as url, closing(client(url)) as argo:
         begun = time.monotonic()
-        assert "was not whole after 0.3 seconds" in refusal(lambda: argo.application(NAME, within=0.3)).message
+        assert "was not complete after 0.3 seconds" in refusal(lambda: argo.application(NAME, within=0.3)).message
         assert time.monotonic() - begun < 5
 
 
