@@ -38,10 +38,12 @@ class Approval(RunInput):
 
 
 def needed(environment: Environment) -> Approved | None:
-    """What a run begins with: ``None`` where nobody has to approve, else what its parent was given, or nothing yet."""
-    if environment not in load().approval_required:
-        return None
-    return _handed_over.get() or NOT_YET
+    """Return what a run begins with: its parent's approval, none yet, or ``None`` if no operator has to approve."""
+    if given := _handed_over.get():
+        return given
+    context = FlowRunContext.get()
+    deployed = bool(context and context.flow_run and context.flow_run.deployment_id)
+    return NOT_YET if environment in load().approvals(deployed=deployed) else None
 
 
 @contextmanager

@@ -14,15 +14,26 @@ import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
+from prefect.variables import Variable
 from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
 from flows.setup.alerts import automations
-from flows.setup.server_objects import POOL, Row, automation, block, limit, variable, work_pool
+from flows.setup.server_objects import (
+    POOL,
+    Row,
+    automation,
+    block,
+    fixed_template,
+    limit,
+    run_environment,
+    variable,
+    work_pool,
+)
 from tasks.core.errors import DeliveryError, InvalidInput, NotFound
 from tasks.core.models import ENVIRONMENTS
-from tasks.core.settings import Settings, load
+from tasks.core.settings import ASKED_BY_DEFAULT, Settings, load
 
 ALERTS = "flowise-alerts"
 """Name of the notification blocks."""
@@ -61,10 +72,13 @@ def set_up(settings: Settings) -> Iterator[Row]:
             "PREFECT_API_URL is not set.", "Name the server: http://127.0.0.1:4200/api, or Prefect Cloud."
         )
     with get_client(sync_client=True) as client:
-        names = shared_settings(settings)
-        for name in names:
-            yield variable(f"{POOL}_{name}", os.environ[name.upper()])
-        yield work_pool(client, {name.upper(): f"{{{{ prefect.variables.{POOL}_{name} }}}}" for name in names})
+        shared = {name: os.environ[name.upper()] for name in shared_settings(settings)}
+        if "approval_required" not in shared:
+            shared["approval_required"] = Variable.get("flowise_approval_required", ",".join(ASKED_BY_DEFAULT))
+        for name, value in shared.items():
+            yield variable(f"flowise_{name}", value)
+        yield run_environment(POOL, {name.upper(): f"{{{{ prefect.variables.flowise_{name} }}}}" for name in shared})
+        yield work_pool(client, POOL, fixed_template(POOL))
         for environment in ENVIRONMENTS:
             yield limit(client, f"flowise-{environment}")
         yield from credentials(settings)

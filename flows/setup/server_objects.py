@@ -1,5 +1,8 @@
 """The things of a Prefect server that ``flowise-setup`` makes: each is looked at first and changed where it differs."""
 
+import shlex
+import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -17,6 +20,17 @@ from prefect.variables import Variable
 
 POOL = "flowise"
 """The work pool of prefect.yaml."""
+PROJECT = Path(__file__).parents[2]
+"""Where the runs of prefect.yaml's deployments start."""
+
+
+class RunEnvironment(Block):
+    """The environment of every run of a work pool: a worker looks up the Prefect variables in it when a run starts."""
+
+    _block_type_name = "Flowise run environment"
+    _block_type_slug = "flowise-run-environment"
+
+    value: dict[str, str]
 
 
 class Row(NamedTuple):
@@ -35,23 +49,46 @@ def variable(name: str, value: str) -> Row:
     return Row("variable", name, _outcome(found is not None, [f"now {value}"] if found != value else []))
 
 
-def work_pool(client: SyncPrefectClient, env: dict[str, str]) -> Row:
-    """The pool; its runs get ``env``, whose variables a worker looks up when a run starts. Its type stays."""
+def run_environment(name: str, values: dict[str, str]) -> Row:
+    """Make or change the block with the environment of a pool's runs; variables that it has besides stay."""
     try:
-        found = client.read_work_pool(POOL)
+        known = RunEnvironment.load(name).value
+    except ValueError:  # Prefect's word for "not found"
+        known = {}
+    return block(RunEnvironment, name, value=known | values)[0]
+
+
+def work_pool(client: SyncPrefectClient, name: str, template: dict[str, Any]) -> Row:
+    """Make or change a pool of processes; one of another type is left untouched."""
+    try:
+        found = client.read_work_pool(name)
     except ObjectNotFound:
-        found = None
-    template = found.base_job_template if found else _process_template()
-    declared = template["variables"]["properties"].setdefault(
-        "env", {"title": "Environment Variables", "type": "object"}
-    )
-    missing = [name for name in env if (declared.get("default") or {}).get(name) != env[name]]
-    declared["default"] = (declared.get("default") or {}) | env
-    if not found:
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
-    elif missing:
-        client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
-    return Row("work pool", POOL, _outcome(bool(found), missing))
+        client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
+        return Row("work pool", name, _outcome(False, []))
+    if found.type != "process":
+        return Row("work pool", name, f"left alone: its type is {found.type}, not process")
+    changes = ["base job template"] * (found.base_job_template != template)
+    if changes:
+        client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
+    return Row("work pool", name, _outcome(True, changes))
+
+
+def fixed_template(name: str) -> dict[str, Any]:
+    """Return a base job template in which whoever starts a run can change nothing.
+
+    Command and folder are this process's. With a command, a worker starts one process for a run; without, another one
+    that only prepares it, which costs two seconds. The environment is a reference to a block, because a worker merges
+    the job variable ``env`` into one that is written out here.
+    """
+    reference = f"prefect.blocks.{RunEnvironment.get_block_type_slug()}.{name}"
+    job = {
+        "command": f"{shlex.quote(sys.executable)} -m prefect.engine",
+        "working_dir": str(PROJECT),
+        "env": f"{{{{ {reference} }}}}",
+    }
+    # Prefect wants whatever is in braces declared; a job variable of this name replaces nothing.
+    declared = {reference: {"type": "null", "description": "Fixed by flowise-setup; a run can't change it."}}
+    return {"variables": {"type": "object", "properties": declared}, "job_configuration": job}
 
 
 def limit(client: SyncPrefectClient, name: str) -> Row:
@@ -94,12 +131,6 @@ def automation(client: SyncPrefectClient, wanted: Automation) -> Row:
         wanted.id, wanted.enabled = found.id, found.enabled
         wanted.update()
     return Row("automation", wanted.name, _outcome(bool(found), changes))
-
-
-def _process_template() -> dict[str, Any]:
-    from prefect.workers.process import ProcessWorker  # noqa: PLC0415 - slow to load
-
-    return ProcessWorker.get_default_base_job_template()
 
 
 def _outcome(existed: bool, changes: list[str]) -> str:

@@ -1,6 +1,8 @@
 """Everything that differs between one installation and another, read from the environment."""
 
 import tempfile
+from ast import literal_eval
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +14,38 @@ from tasks.core.errors import InvalidInput
 from tasks.core.images import Images
 from tasks.core.models import Environment, Transport
 
+ASKED_BY_DEFAULT: tuple[Environment, ...] = ("production",)
+"""Environments for which runs of deployments ask unless ``APPROVAL_REQUIRED`` says otherwise."""
+
 
 def _listed(value: object) -> object:
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
-        return from_json(value)
+        return _json(value)
     return [name.strip() for name in value.split(",") if name.strip()]
 
 
+def _approvals(value: object) -> object:
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return ()
+    listed = _listed(value)
+    if isinstance(value, str) and not listed and not value.lstrip().startswith("["):
+        raise ValueError("it names no environment; write none if no run should ask")
+    return listed
+
+
 def _json(value: object) -> object:
-    return from_json(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return from_json(value)
+    except ValueError:
+        with suppress(
+            ValueError, SyntaxError
+        ):  # a Prefect variable that is a list, as a worker writes it
+            return literal_eval(value)
+        raise
 
 
 class Settings(BaseSettings):
@@ -76,9 +99,10 @@ class Settings(BaseSettings):
         "inline",
         description="How the second flow is reached: `inline` (a subflow), `prefect-event`, `repository-dispatch`.",
     )
-    approval_required: Annotated[tuple[Environment, ...], NoDecode, BeforeValidator(_listed)] = Field(
+    approval_required: Annotated[tuple[Environment, ...], NoDecode, BeforeValidator(_approvals)] = Field(
         (),
-        description="Environments that wait for an operator in the Prefect UI: `staging,production`, or a JSON list.",
+        description="Environments that wait for an operator in the Prefect UI: `staging,production`, a JSON list, or"
+        " `none`. If it is empty or not set, runs of deployments ask for production and Python callers are not asked.",
     )
     approval_timeout: Annotated[int, Field(gt=0)] = Field(
         86400, description="Seconds an operator has to approve; then the update counts as rejected."
@@ -154,6 +178,16 @@ class Settings(BaseSettings):
         """Where an environment answers; empty where it is not known."""
         known = {"dev": self.dev_endpoint, "staging": self.staging_endpoint, "production": self.prod_endpoint}
         return known[environment]
+
+    def approvals(self, *, deployed: bool) -> tuple[Environment, ...]:
+        """Return the environments that wait for an operator.
+
+        Args:
+            deployed: whether the run belongs to a deployment; without the setting, such runs ask for production.
+        """
+        if deployed and "approval_required" not in self.model_fields_set:
+            return ASKED_BY_DEFAULT
+        return self.approval_required
 
     def require(self, *names: str) -> None:
         """Make sure that these settings have a value.

@@ -62,7 +62,7 @@ def _installed(settings: dict[str, str]) -> Iterator[tuple[PrefectServer, dict[s
 
 
 def _environment(server: PrefectServer, gitops: Path) -> dict[str, str]:
-    ours = {"GITOPS_REPO": str(gitops), "ECR_REGISTRY": "registry.example.com", "APPROVAL_REQUIRED": ""}
+    ours = {"GITOPS_REPO": str(gitops), "ECR_REGISTRY": "registry.example.com", "APPROVAL_REQUIRED": "none"}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)  # every start would compile everything again
     return kept | server.environment() | ours

@@ -2,15 +2,19 @@
 
 import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
+from prefect.variables import Variable
 
 from flows import deploy_to_k8s, update_flowise_deployment
+from flows.setup import set_up
 from tasks.core.errors import Rejected
+from tasks.core.settings import load
 from tests.flows.conftest import Installation
 from tests.sandbox.repositories import commit, git, head, log, show
 
@@ -105,11 +109,76 @@ def test_a_rejected_update_ends_failed_and_says_who_and_why(served: Installation
     assert head(served.gitops) == before
 
 
-def test_nobody_s_answer_is_no(served: Installation) -> None:
+@pytest.fixture
+def in_the_ui() -> Iterator[Callable[[str, str], None]]:
+    """Change a setting's Prefect variable as people do in the UI; afterwards it is gone."""
+    changed = set()
+
+    def change(name: str, value: str) -> None:
+        changed.add(name)
+        Variable.set(f"flowise_{name}", value, overwrite=True)
+
+    yield change
+    for name in changed:
+        Variable.unset(f"flowise_{name}")
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"env": {"APPROVAL_REQUIRED": ""}},
+        {"env": {"APPROVAL_REQUIRED": "none", "PYTHONPATH": "/nowhere"}, "env.APPROVAL_REQUIRED": "none"},
+        {"command": "true", "working_dir": "/"},
+    ],
+    ids=["emptied", "elsewhere", "another command"],
+)
+def test_who_starts_a_run_can_t_switch_approval_off(served: Installation, variables: dict[str, Any]) -> None:
+    run = start(
+        "update-flowise-deployment", parameters={"environment": "production", "tag": "v2"}, job_variables=variables
+    )
+    until(served, run.id, "Suspended")
+
+
+def test_the_setting_counts_after_set_up_a_change_in_the_ui_and_another_deploy(
+    served: Installation, monkeypatch: pytest.MonkeyPatch, in_the_ui: Callable[[str, str], None]
+) -> None:
+    in_the_ui("approval_required", "replaced by flowise-setup")
+    monkeypatch.setenv("APPROVAL_REQUIRED", "staging,production")
+    list(set_up(load()))
+    staging = {"environment": "staging", "tag": "v2"}
+    until(served, start("update-flowise-deployment", parameters=staging).id, "Suspended")
+    done = served.run("-m", "prefect", "--no-prompt", "deploy", "--all")
+    assert done.returncode == 0, done.stdout
+    until(served, start("update-flowise-deployment", parameters=staging).id, "Suspended")
+
+    in_the_ui("approval_required", "dev")
+    until(served, start("update-flowise-deployment", parameters=staging).id, "Completed")
+    until(served, start("update-flowise-deployment", parameters={"environment": "dev", "tag": "v2"}).id, "Suspended")
+    monkeypatch.delenv("APPROVAL_REQUIRED")
+    list(set_up(load()))
+    assert Variable.get("flowise_approval_required") == "dev", "what was changed in the UI stays"
+
+
+def test_without_the_variable_production_still_asks(
+    served: Installation, in_the_ui: Callable[[str, str], None]
+) -> None:
+    Variable.unset("flowise_approval_required")
+    run = start("update-flowise-deployment", parameters={"environment": "production", "tag": "v2"})
+    until(served, run.id, "Suspended")
+    in_the_ui("approval_required", "none")
+    run = start("update-flowise-deployment", parameters={"environment": "production", "tag": "v2"})
+    until(served, run.id, "Completed")
+
+
+def test_nobody_s_answer_is_no(
+    served: Installation, monkeypatch: pytest.MonkeyPatch, in_the_ui: Callable[[str, str], None]
+) -> None:
     before = head(served.gitops)
-    hasty = {"env": {"APPROVAL_REQUIRED": "production", "APPROVAL_TIMEOUT": "1"}}
+    in_the_ui("approval_timeout", "1")
+    monkeypatch.setenv("APPROVAL_TIMEOUT", "1")
+    list(set_up(load()))
     wanted = {"environment": "production", "tag": "v2"}
-    run = start("update-flowise-deployment", parameters=wanted, job_variables=hasty)
+    run = start("update-flowise-deployment", parameters=wanted)
     failed = until(served, run.id, "Failed")
     assert failed["state"]["message"] == "The flow was paused and never resumed."
     assert "1 seconds to approve" in " ".join(

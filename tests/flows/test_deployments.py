@@ -55,8 +55,11 @@ def test_every_run_is_one_process(served: Installation) -> None:
     """Of the two that Prefect takes without a command, the first costs two seconds and only prepares the other."""
     deployed = served.ask("deployments/filter", {"work_pools": {"name": {"any_": ["flowise"]}}})
     assert len(deployed) == 6
-    commands = {each["job_variables"].get("command") for each in deployed}
-    assert commands == {f"{sys.executable} -m prefect.engine"}, "whatever the worker's PATH is"
+    assert not any(each["job_variables"] for each in deployed)
+    (pool,) = served.ask("work_pools/filter", {"work_pools": {"name": {"any_": ["flowise"]}}})
+    job = pool["base_job_template"]["job_configuration"]
+    assert job["command"] == f"{sys.executable} -m prefect.engine", "whatever the worker's PATH is"
+    assert job["working_dir"] == str(PROJECT)
 
 
 def test_the_form_knows_its_values(served: Installation) -> None:

@@ -131,6 +131,10 @@ def test_the_summary_names_the_operator() -> None:
         ("production", ("production",)),
         (" staging, production ,", ("staging", "production")),
         ('["production"]', ("production",)),
+        ("['staging', 'production']", ("staging", "production")),  # a Prefect variable that is a list
+        ("[]", ()),
+        ("none", ()),
+        (" None ", ()),
         ("", ()),
     ],
 )
@@ -139,7 +143,27 @@ def test_the_setting_is_a_list(text: str, wanted: tuple[str, ...], monkeypatch: 
     assert load().approval_required == wanted
 
 
-@pytest.mark.parametrize("text", ["prod", "[", '["production"', "production staging"])
+@pytest.mark.parametrize(
+    ("text", "deployed", "called"),
+    [
+        (None, ("production",), ()),
+        ("", ("production",), ()),  # emptied, not switched off
+        ("none", (), ()),
+        ("[]", (), ()),
+        ("staging", ("staging",), ("staging",)),
+        ("staging,production", ("staging", "production"), ("staging", "production")),
+    ],
+)
+def test_runs_of_deployments_ask_for_production_unless_the_setting_says_otherwise(
+    text: str | None, deployed: tuple[str, ...], called: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if text is not None:
+        monkeypatch.setenv("APPROVAL_REQUIRED", text)
+    settings = load()
+    assert (settings.approvals(deployed=True), settings.approvals(deployed=False)) == (deployed, called)
+
+
+@pytest.mark.parametrize("text", ["prod", "[", '["production"', "production staging", " ", ",", "false"])
 def test_a_wrong_list_is_named(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APPROVAL_REQUIRED", text)
     with pytest.raises(InvalidInput, match="APPROVAL_REQUIRED"):

@@ -67,7 +67,6 @@ def worker(told: Told) -> Iterator[None]:
         found.deploy(
             name=name,
             work_pool_name="flowise",
-            job_variables={"command": f"{sys.executable} -m prefect.engine"},  # as in prefect.yaml
             tags=["flowise"],
             build=False,
             push=False,

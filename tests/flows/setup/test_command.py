@@ -9,6 +9,7 @@ import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.variables import Variable
+from prefect.workers.process import ProcessWorker
 from prefect_aws import AwsCredentials
 from prefect_github import GitHubCredentials
 
@@ -100,6 +101,22 @@ def test_what_differs_is_changed_and_named(empty: PrefectServer, monkeypatch: py
     assert GitHubCredentials.load("flowise").token.get_secret_value() == "ghp_another"
     assert set(outcomes()) == set(before)
     assert set(outcomes().values()) == {"unchanged"}
+
+
+def test_a_pool_of_an_earlier_release_is_fixed_and_one_of_another_type_left_alone(empty: PrefectServer) -> None:
+    outcomes()
+    pools = f"{empty.api_url}/work_pools"
+    made = httpx.get(f"{pools}/flowise", trust_env=False).json()["base_job_template"]
+    open_to_all = ProcessWorker.get_default_base_job_template()
+    open_to_all["variables"]["properties"]["env"]["default"] = {"SOURCE_REPO": "acme/old"}
+    httpx.patch(f"{pools}/flowise", json={"base_job_template": open_to_all}, trust_env=False).raise_for_status()
+    assert outcomes()["work pool flowise"] == "changed: base job template"
+    assert httpx.get(f"{pools}/flowise", trust_env=False).json()["base_job_template"] == made
+
+    httpx.delete(f"{pools}/flowise", trust_env=False).raise_for_status()
+    httpx.post(f"{pools}/", json={"name": "flowise", "type": "docker"}, trust_env=False).raise_for_status()
+    assert outcomes()["work pool flowise"] == "left alone: its type is docker, not process"
+    httpx.delete(f"{pools}/flowise", trust_env=False).raise_for_status()
 
 
 def test_without_an_address_alerts_are_left_alone(empty: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
