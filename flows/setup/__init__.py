@@ -1,1 +1,1 @@
-"""``flowise-setup``: what the project needs on a Prefect server; and the steps of prefect.yaml."""
+"""``flowise-setup``: what the project needs on a Prefect server."""

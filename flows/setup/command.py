@@ -153,7 +153,3 @@ def existing_block(client: SyncPrefectClient, where: str) -> tuple[Row, UUID]:
         raise NotFound(
             f"There is no block {where}.", "ALERT_BLOCK is type-slug/name, as in slack-webhook/team."
         ) from None
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -41,9 +41,7 @@ def _json(value: object) -> object:
     try:
         return from_json(value)
     except ValueError:
-        with suppress(
-            ValueError, SyntaxError
-        ):  # a Prefect variable that is a list, as a worker writes it
+        with suppress(ValueError, SyntaxError):  # a Prefect variable that is a list, as a worker writes it
             return literal_eval(value)
         raise
 

@@ -12,7 +12,7 @@ from prefect.deployments import run_deployment
 from prefect.variables import Variable
 
 from flows import deploy_to_k8s, update_flowise_deployment
-from flows.setup import set_up
+from flows.setup.command import set_up
 from tasks.core.errors import Rejected
 from tasks.core.settings import load
 from tests.flows.conftest import Installation

@@ -1,0 +1,5 @@
+"""``python -m flows.setup``: the command ``flowise-setup``."""
+
+from flows.setup.command import main
+
+raise SystemExit(main())
