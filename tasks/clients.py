@@ -54,6 +54,7 @@ def overlays(settings: Settings, environment: Environment) -> GitOps:
         source=source_repository(settings) if settings.source_repo else None,
         images=settings.images,
         propose=environment in settings.pull_requests,
+        render=settings.render,
     )
 
 

@@ -22,6 +22,9 @@ def application_of(environment: Environment) -> str:
 Transport = Literal["inline", "prefect-event", "repository-dispatch"]
 """How the first flow tells the second one that there are new images."""
 
+Render = Literal["auto", "require", "off"]
+"""Whether kustomize renders an overlay before a commit: if it can, always, or never."""
+
 EVENT = "flowise-image-updated"
 """Name of the Prefect event, and ``event_type`` of the GitHub ``repository_dispatch``."""
 
@@ -191,6 +194,17 @@ class ImageChange(Value):
     new: ImageRef
 
 
+class ObjectChange(Value):
+    """One object of the rendered overlay that becomes different, such as ``Deployment flowise-dev/flowise-server``.
+
+    ``effect`` says what that means for it, such as ``restarts``; ``images`` are those that change, from old to new.
+    """
+
+    object: str
+    effect: str
+    images: Sequence[tuple[str, str]] = ()
+
+
 class Origin(Value):
     """Where an update's images come from when nothing was built for it.
 
@@ -247,6 +261,8 @@ class UpdateResult(Value):
     images: Sequence[ImageRef]
     changes: Sequence[ImageChange] = ()
     diff: str = ""
+    objects: Sequence[ObjectChange] = ()
+    warnings: Sequence[str] = ()
     skipped: str = ""
     pending: bool = False
     replaces: str = ""

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tasks.core.errors import InvalidInput
 from tasks.core.images import Images
-from tasks.core.models import Environment, Transport
+from tasks.core.models import Environment, Render, Transport
 
 ASKED_BY_DEFAULT: tuple[Environment, ...] = ("production",)
 """Environments for which runs of deployments ask unless ``APPROVAL_REQUIRED`` says otherwise."""
@@ -66,6 +66,11 @@ class Settings(BaseSettings):
     overlays_path: str = Field(
         "argocd/apps/flowise/overlays",
         description="Folder of the GitOps repository with one overlay for each environment.",
+    )
+    render: Render = Field(
+        "auto",
+        description="Render the overlay with kustomize before a commit: `auto` if kustomize or kubectl is there,"
+        " `require`, `off`.",
     )
     ecr_registry: str = Field(
         "",

@@ -129,16 +129,16 @@ class Branch:
             raise NotFound(f"{self.where.url} has no {path} on branch {self.name}{f' at {at[:7]}' if at else ''}.")
         if entry.mode not in FILES:
             raise InvalidInput(f"{path} in {self.where.url} is not a plain file.", "Replace the link by the file.")
-        return self._object(entry.object)
+        return self.object(entry.object)
 
     def folder(self, path: str, at: str | None = None) -> dict[str, Entry]:
         """The entries of a folder by name, at the head or at an earlier commit; empty where there is no such folder."""
-        found = self._entries(_tree(self._object(at or self.head)))
+        found = self.entries(self.root(at))
         for name in _names(path):
             entry = found.get(name)
             if entry is None or entry.kind != "tree":
                 return {}
-            found = self._entries(entry.object)
+            found = self.entries(entry.object)
         return found
 
     def prepare(self, path: str, at: Sequence[str]) -> None:
@@ -146,10 +146,10 @@ class Branch:
 
         The cache of objects is left alone: it would be full of what is of no use to the next update.
         """
-        found = [_tree(self._object(each)) for each in at]
+        found = [_tree(self.object(each)) for each in at]
         for name in _names(path):
             self._fetch_missing(found)
-            entries = (self._entries(tree).get(name) for tree in dict.fromkeys(found))
+            entries = (self.entries(tree).get(name) for tree in dict.fromkeys(found))
             found = [entry.object for entry in entries if entry]
         self._fetch_missing(found)
 
@@ -206,12 +206,31 @@ class Branch:
         """
         self._git("push", "-q", "origin", f"+{commit}:refs/heads/{to}")
 
-    def _entries(self, tree: str) -> dict[str, Entry]:
+    def root(self, at: str | None = None) -> str:
+        """The root folder's object, at the head or at an earlier commit."""
+        return _tree(self.object(at or self.head))
+
+    def load(self, names: Iterable[str]) -> None:
+        """Have these objects here: those that are missing come by one fetch, and stay for the next run."""
+        missing = [name for name in dict.fromkeys(names) if not (self._objects.read(name) or self._cached(name))]
+        if missing:
+            self._fetch(missing, "--depth=1", "--filter=tree:0")
+        for name in missing:
+            if found := self._objects.read(name):
+                self._cache.add(name, found)
+
+    def entries(self, tree: str) -> dict[str, Entry]:
+        """The entries of a folder by name, by the folder's object."""
         if tree not in self._trees:
-            self._trees[tree] = entries(self._object(tree))
+            self._trees[tree] = entries(self.object(tree))
         return self._trees[tree]
 
-    def _object(self, name: str) -> bytes:
+    def object(self, name: str) -> bytes:
+        """The bytes of an object.
+
+        Raises:
+            NotFound: the repository doesn't have it.
+        """
         found = self._objects.read(name) or self._cached(name) or self._fetched(name)
         if found is None:
             raise NotFound(f"{self.where.url} has no object {name}, which its branch {self.name} is made of.")
@@ -221,20 +240,18 @@ class Branch:
         return self._objects.read(name) if self._cache.copy(name, self._scratch / "objects") else None
 
     def _fetched(self, name: str) -> Object | None:
-        self._fetch_missing([name])
-        if found := self._objects.read(name):
-            self._cache.add(name, found)
-        return found
+        self.load([name])
+        return self._objects.read(name)
 
     def _keep(self, commit: str, path: str) -> None:
         """Keep a new commit's folders on the way to a file, and the file: the next update begins with them."""
-        name = _tree(self._object(commit))
+        name = _tree(self.object(commit))
         for part in [*_names(path), ""]:
             found = self._objects.read(name)
             if found is None:
                 return
             self._cache.add(name, found)
-            name = self._entries(name)[part].object if part else ""
+            name = self.entries(name)[part].object if part else ""
 
     def _fetch_missing(self, names: Iterable[str]) -> None:
         missing = [name for name in dict.fromkeys(names) if self._objects.read(name) is None]

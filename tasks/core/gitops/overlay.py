@@ -8,11 +8,10 @@ from pathlib import PurePosixPath
 
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.git.branch import Branch
+from tasks.core.git.paths import look
 from tasks.core.manifests import kustomization
+from tasks.core.manifests.sources import FILE_NAMES
 from tasks.core.models import Environment, ImageChange, ImageRef
-
-FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-"""What kustomize looks for in a folder (kustomize's api/konfig, RecognizedKustomizationFileNames)."""
 
 NO_NEWLINE = r"\ No newline at end of file"
 """What a diff says below a last line that is not finished (git-diff(1))."""
@@ -40,6 +39,11 @@ class Edit:
     def changes(self, images: Sequence[ImageRef]) -> tuple[ImageChange, ...]:
         """Which of these images become different."""
         return tuple(change for image in images if (change := self._change(image)))
+
+    def appended(self, images: Sequence[ImageRef]) -> list[ImageRef]:
+        """Which of these images the file had no entry of."""
+        names = {image.name for image in self.images}
+        return [image for image in images if image.name not in names]
 
     def _change(self, new: ImageRef) -> ImageChange | None:
         named = [image for image in self.images if image.name == new.name]
@@ -92,20 +96,26 @@ def overlay_of(overlays: str, environment: Environment) -> str:
 
 
 def kustomization_in(branch: Branch, overlay: str, commit: str | None = None) -> str:
-    """The path of an overlay's kustomization.
+    """The path of an overlay's kustomization, links followed.
 
     Raises:
         NotFound: there is no such overlay.
-        InvalidInput: it has more than one.
+        InvalidInput: it has more than one, or is in another repository.
     """
-    there = branch.folder(overlay, commit)
-    found = [name for name in FILE_NAMES if name in there]
-    if len(found) == 1:
-        return f"{overlay}/{found[0]}"
+    there = look(branch, [overlay], commit).get(overlay)
+    if there and there.submodule:
+        raise InvalidInput(
+            f"{there.path} in {branch.where.url} is a submodule.",
+            "Nothing was changed. Set GITOPS_REPO to the submodule's own repository.",
+        )
+    found = [name for name in FILE_NAMES if there and name in there.names]
+    if there and len(found) == 1:
+        return f"{there.path}/{found[0]}".lstrip("/")
     if found:
         raise InvalidInput(f"{overlay} has {' and '.join(found)}.", "kustomize allows only one: remove the other.")
-    overlays = branch.folder(str(PurePosixPath(overlay).parent), commit)
-    known = ", ".join(name for name, entry in overlays.items() if entry.kind == "tree")
+    parent = str(PurePosixPath(overlay).parent)
+    overlays = look(branch, [parent], commit).get(parent)
+    known = ", ".join(overlays.folders if overlays else ())
     raise NotFound(
         f"{branch.where.url} has no {overlay}/{FILE_NAMES[0]} on branch {branch.name}"
         f"{f' at {commit[:7]}' if commit else ''}.",

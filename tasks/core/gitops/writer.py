@@ -13,9 +13,10 @@ from tasks.core.errors import InvalidInput, LostRace, NotFound
 from tasks.core.git import Remote
 from tasks.core.git.branch import DEPTH, Branch
 from tasks.core.gitops import guard, ledger, overlay
+from tasks.core.gitops.effect import effect_of
 from tasks.core.gitops.ledger import Deployment
 from tasks.core.images import Images
-from tasks.core.models import Approval, Environment, ImageRef, ImageUpdate, Origin, UpdateResult
+from tasks.core.models import Approval, Environment, ImageRef, ImageUpdate, Origin, Render, UpdateResult
 from tasks.core.system.temp_dir import scratch, turn
 
 PATIENCE = 120.0
@@ -34,6 +35,7 @@ class GitOps:
         source: the source repository, which knows what is newer; ``None`` where only GitOps history may tell.
         images: what the two images are called.
         propose: whether a commit goes to a branch of its own, for a pull request, instead of to ``branch``.
+        render: whether kustomize renders the overlay before a commit.
     """
 
     where: Remote
@@ -43,6 +45,7 @@ class GitOps:
     source: Remote | None = None
     images: Images = field(default_factory=Images)
     propose: bool = False
+    render: Render = "off"
 
 
 def proposal(environment: Environment) -> str:
@@ -163,6 +166,9 @@ def write(
                     planned = _planned(branch, update, edit, images, origin)
                     if edit.diff:
                         planned = _weighed(repository, branch, update, planned, edit, folder, force=force)
+                    if not planned.skipped:
+                        effect = effect_of(branch, edit, images, repository.render, folder)
+                        planned = planned.model_copy(update=effect._asdict())
                     if dry_run or not planned.diff:
                         return planned
                     if approval and not approval.covers(planned.changes):

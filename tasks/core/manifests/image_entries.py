@@ -7,6 +7,7 @@ an entry to what earlier entries have renamed.
 """
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ FIELDS = (
     *("helmCharts", "helmGlobals", "helmChartInflationGenerator", "sortOptions"),
 )
 """The fields of a kustomization (kustomize's api/types/kustomization.go); it rejects a file that has another one."""
+
+_META = re.compile(r"[*+?()\[\]{}|\\^$]")
 
 LFS = "version https://git-lfs.github.com/spec/"
 """What a Git LFS pointer begins with."""
@@ -112,6 +115,26 @@ def _check_kind(document: Document) -> None:
         if version and version.startswith("kustomize.config.k8s.io/"):
             hint = f"Nothing was changed. Write apiVersion: {wanted or API_VERSIONS['Kustomization']}."
         raise document.refusal(f"this is {found!r:.120}, which kustomize doesn't build", node, hint)
+
+
+def is_pattern(name: str) -> bool:
+    """Whether an entry's name is meant as the regular expression that kustomize takes it for."""
+    return _META.search(name) is not None
+
+
+def names_same_image(entry: str, name: str) -> bool:
+    """Whether an entry's name means an image's, too: with a registry or a version, or as a pattern.
+
+    A pattern is judged by the text around its operators, never run: it comes from the repository.
+    """
+    last = name.rpartition("/")[2]
+    if not is_pattern(entry):
+        return last == entry.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    texts = _META.split(entry.removeprefix("^").removesuffix("$"))
+    head, tail = texts[0].removesuffix("."), texts[-1].partition(":")[0]
+    if "/" in tail:
+        return last == tail.rpartition("/")[2]
+    return last.startswith(head.rpartition("/")[2]) and last.endswith(tail)
 
 
 def is_key(key: Node, name: str) -> bool:

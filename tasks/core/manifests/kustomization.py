@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from tasks.core.errors import InvalidInput
-from tasks.core.manifests.image_entries import Overlay, check_fields, field, image, is_key, own
+from tasks.core.manifests.image_entries import Overlay, check_fields, field, image, is_key, names_same_image, own
 from tasks.core.manifests.yaml_edit import (
     Field,
     Pair,
@@ -118,7 +118,19 @@ def _wanted(ref: ImageRef) -> list[Field]:
     return [*([] if ref.new_name is None else [("newName", ref.new_name)]), _version(ref)]
 
 
+def _check_append(overlay: Overlay, ref: ImageRef) -> None:
+    """Make sure that no entry names an image in another way: beside it, one of ours could be without effect."""
+    for entry in overlay.entries:
+        said = image(entry)
+        if names_same_image(said.name, ref.name) or said.new_name == (ref.new_name or ref.name):
+            problem = f"there is no entry of the name {ref.name}, and {said.name!r:.200} means the same image"
+            hint = f"{UNCHANGED} Write name: {ref.name} there, and image: {ref.name} in the manifests."
+            raise overlay.document.refusal(problem, entry, hint)
+
+
 def _set_image(before: Overlay, ref: ImageRef) -> Overlay:
+    if not before.named(ref.name):
+        _check_append(before, ref)
     after = before
     try:
         for edit in (_settle_version, _assign):

@@ -1,8 +1,10 @@
 """The one door to other programs: bounded in time, redacted, and with nothing left behind."""
 
 import os
+import selectors
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO
@@ -44,6 +46,7 @@ def run(
     timeout: float,
     stdin: bytes = b"",
     secrets: Sequence[str] = (),
+    most: int = 0,
 ) -> bytes:
     """Run a program to its end and return what it printed.
 
@@ -53,15 +56,17 @@ def run(
         timeout: seconds.
         stdin: what the child reads.
         secrets: texts to be replaced in the error.
+        most: bytes that it may print, if not any number; it reads nothing then.
 
     Raises:
-        CommandFailed: the exit status is not zero, or the time ran out.
+        CommandFailed: the exit status is not zero, the time ran out, or it printed too much.
     """
     with _group(command, env, stderr=subprocess.PIPE) as child:
         ended = False
         # Raised below, beyond this exception's reach: it holds what was said so far, secrets and all.
         with suppress(subprocess.TimeoutExpired):
-            out, err = child.communicate(stdin, timeout=timeout)
+            bounded = _communicate(command, child, timeout, most) if most else None
+            out, err = bounded or child.communicate(stdin, timeout=timeout)
             ended = True
     if not ended:
         raise CommandFailed(command, None, f"no end after {timeout:g} seconds")
@@ -108,6 +113,30 @@ def redact(text: str, secrets: Sequence[str]) -> str:
     for secret in filter(None, secrets):
         text = text.replace(secret, "********")
     return text
+
+
+def _communicate(
+    command: Sequence[str], child: "subprocess.Popen[bytes]", timeout: float, most: int
+) -> tuple[bytes, bytes]:
+    """As ``Popen.communicate``, up to a number of bytes."""
+    assert child.stdin and child.stdout and child.stderr  # noqa: S101 - pipes, for the type checker
+    child.stdin.close()
+    said, until = {pipe.fileno(): bytearray() for pipe in (child.stdout, child.stderr)}, time.monotonic() + timeout
+    with selectors.DefaultSelector() as pipes:
+        for pipe in said:
+            pipes.register(pipe, selectors.EVENT_READ)
+        while pipes.get_map():
+            for key, _ in pipes.select(max(0, until - time.monotonic())):
+                if not (new := os.read(key.fd, 1 << 20)):
+                    pipes.unregister(key.fd)
+                said[key.fd] += new
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired(command, timeout)
+            if sum(map(len, said.values())) > most:
+                raise CommandFailed(command, None, f"more than {most:,} bytes of output")
+    child.wait(max(0.1, until - time.monotonic()))
+    out, err = map(bytes, said.values())
+    return out, err
 
 
 @contextmanager
