@@ -23,6 +23,9 @@ from tasks.core.system.temp_dir import scratch
 CHUNK = 1 << 18
 """How much of a context is sent, and held, at a time."""
 
+LARGEST = 512 * 1024
+"""Bytes of a Dockerfile or of an ignore file; those that people write have a few thousand."""
+
 LATEST = 0o77777777777
 """The last second a plain tar header has room for, in the year 2242: the engine counts nanoseconds in 64 bits."""
 
@@ -81,21 +84,21 @@ class Source:
         """
         self.repository()
         content = self._content(image)
-        self._check(image)
+        self._check(image, content.dockerfile)
         return self._stream(image, content.context)
 
     def _content(self, image: ImageSpec) -> Content:
-        files, dockerfile = self._listed(), image.folder + image.dockerfile
-        if dockerfile not in files:
+        content = Content(image, self._listed(), self._read)
+        if not content.dockerfile:
+            path = image.folder + image.dockerfile
             raise NotFound(
-                f"Commit {self.sha[:7]} of {self.where.url} has no {dockerfile}, which {image.name} is built from.",
+                f"Commit {self.sha[:7]} of {self.where.url} has no {path}, which {image.name} is built from.",
                 "Add the Dockerfile, or deploy a ref that has it.",
             )
-        return Content(image, files, self._read)
+        return content
 
-    def _check(self, image: ImageSpec) -> None:
-        path = image.folder + image.dockerfile
-        text = self._read(self._listed()[path]).decode(errors="replace")
+    def _check(self, image: ImageSpec, path: str) -> None:
+        text = self._read(path).decode(errors="replace")
         if kind := unsupported_mount(text):
             # BuildKit would go on without the secret, unless the step says required.
             raise InvalidInput(
@@ -118,10 +121,16 @@ class Source:
         git.fetch_folders(self.where, self.sha, self._folders)
         return self._folders
 
-    def _read(self, file: File) -> bytes:
-        here = self._whole or self._folders
+    def _read(self, path: str) -> bytes:
+        file, here = self._listed()[path], self._whole or self._folders
         if not (git.has(here, file.object) or self._fetch(file)):
             here = self.repository()
+        size = int(git.run(git.Remote(str(here)), "cat-file", "-s", file.object, directory=here))
+        if size > LARGEST:
+            raise InvalidInput(
+                f"{path} of commit {self.sha[:7]} has {size} bytes, and no more than {LARGEST} are read.",
+                "Commit a smaller one.",
+            )
         return git.run_bytes(git.Remote(str(here)), "cat-file", "blob", file.object, directory=here)
 
     def _fetch(self, file: File) -> bool:

@@ -8,7 +8,9 @@ not cover what a Dockerfile gets from elsewhere: a base image, a package of toda
 
 import hashlib
 import json
+import posixpath
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import NamedTuple
 
 from tasks.core.build.dockerignore import Ignore
@@ -23,6 +25,9 @@ PREFIX = f"inputs-{VERSION}-"
 
 LINK = "120000"
 """Mode of a symbolic link in git's trees."""
+
+LINKS = 40
+"""How many symbolic links lead to one file at most, as in Linux."""
 
 ATTRIBUTES = ".gitattributes"
 """Says how files are handed out (line ends), also where the context is without it."""
@@ -61,34 +66,70 @@ def listed(listing: str) -> dict[str, File]:
     return found
 
 
+def follow(path: str, files: Mapping[str, File], read: Callable[[str], bytes]) -> tuple[str, ...]:
+    """Follow symbolic links, those of folders as well, from a path to a file of the same commit.
+
+    Returns:
+        The links, and the file last; nothing if the commit has nothing at that path.
+
+    Raises:
+        InvalidInput: they lead out of the commit, to nothing, or in a circle.
+    """
+    start, links, is_link = path, list[str](), False
+    while path not in files or files[path].mode == LINK:
+        on_the_way = accumulate(path.split("/"), lambda folder, name: f"{folder}/{name}")
+        link = next((each for each in on_the_way if each in files and files[each].mode == LINK), None)
+        if link is None and not is_link:  # perhaps in a folder that is a link
+            return ()
+        if link is None or len(links) == LINKS:
+            raise InvalidInput(
+                f"{start} is a symbolic link, and its target {path:.200} isn't a file of the commit.",
+                "Commit the target, or replace the link with the file itself.",
+            )
+        links.append(link)
+        is_link = is_link or link == path
+        target = read(link).decode(errors="surrogateescape")
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(link), target) + path.removeprefix(link))
+    return (*links, path)
+
+
 class Content:
     """The files of a commit that an image is made of.
 
     Args:
         image: its description.
-        files: all files of the commit, by path; the Dockerfile is among them.
-        read: returns a file's content; called for ``.dockerignore`` alone.
+        files: all files of the commit, by path.
+        read: returns the content of a file or the target of a link.
 
     Attributes:
         context: the files of the build context, by their path in the commit.
+        dockerfile: path of the Dockerfile in the commit, where links lead; empty if there is none.
 
     Raises:
-        InvalidInput: a pattern of ``.dockerignore`` or of the image's ``paths`` is not well-formed.
+        InvalidInput: a pattern of ``.dockerignore`` or of the image's ``paths`` is not well-formed, or a link to the
+            Dockerfile or to ``.dockerignore`` doesn't lead to a file that the build can have.
     """
 
-    def __init__(self, image: ImageSpec, files: Mapping[str, File], read: Callable[[File], bytes]) -> None:
+    def __init__(self, image: ImageSpec, files: Mapping[str, File], read: Callable[[str], bytes]) -> None:
         self._image, self._files, folder = image, files, image.folder
         # As BuildKit does: a Dockerfile's own ignore file goes before the context's.
         names = (f"{folder}{image.dockerfile}.dockerignore", f"{folder}.dockerignore")
-        self._rules = next((name for name in names if name in files), None)
-        ignore = Ignore(read(files[self._rules]).decode(errors="replace") if self._rules else "")
+        self._rules = next(filter(None, (follow(name, files, read) for name in names)), ())
+        ignore = Ignore(read(self._rules[-1]).decode(errors="replace") if self._rules else "")
+        needed = follow(folder + image.dockerfile, files, read)
+        self.dockerfile = needed[-1] if needed else ""
+        if not all(path.startswith(folder) for path in needed):
+            raise InvalidInput(
+                f"{folder}{image.dockerfile} is a link to {self.dockerfile}, outside of the context of {image.name}.",
+                "Set the image's context to a folder that has both.",
+            )
         others = Ignore("\n".join(image.paths))  # whose patterns say what is wanted
 
         def keeps(path: str) -> bool:
-            return path == image.dockerfile or (ignore.keeps(path) and not (image.paths and others.keeps(path)))
+            return ignore.keeps(path) and not (image.paths and others.keeps(path))
 
         inside = (path for path in files if path.startswith(folder))
-        self.context = {path: files[path] for path in inside if keeps(path.removeprefix(folder))}
+        self.context = {path: files[path] for path in inside if path in needed or keeps(path.removeprefix(folder))}
 
     def tag(self, build_args: Mapping[str, str]) -> str:
         """Return the name of these inputs, built with these arguments, as a tag: only equal inputs have equal names."""
@@ -98,7 +139,7 @@ class Content:
         counted = {
             path.removeprefix(folder) if path.startswith(folder) else f"/{path}": self._files[path]
             for path in self._files
-            if path in self.context or path == self._rules or self._says_how_files_are_written(path)
+            if path in self.context or path in self._rules or self._says_how_files_are_written(path)
         }
         rows = [f"{file.mode} {file.object} {path}" for path, file in sorted(counted.items())]
         # No path has a NUL in it: no two lists are one text.

@@ -101,6 +101,15 @@ def test_the_engine_takes_a_context_that_begins_with_a_long_name(bare: Path, tmp
         engine.remove_image(built, force=True)
 
 
+@pytest.mark.usefixtures("docker_host")
+def test_the_engine_follows_a_dockerfile_that_is_a_link(bare: Path, tmp_path: Path) -> None:
+    sha = commit_links(bare, {"linked": "Dockerfile"})
+    image = ImageSpec(name="app", dockerfile="linked")
+    with docker_engine.engine(30) as engine, closing(context(bare, sha, tmp_path, image)) as sent:
+        built = docker_engine.build(engine, image, sent, {}, timeout=30, log=lambda _: None)
+        engine.remove_image(built, force=True)
+
+
 def test_a_large_file_comes_in_pieces(bare: Path, tmp_path: Path) -> None:
     large = os.urandom(20 * 1024 * 1024)
     chunks = list(context(bare, commit(bare, {"large.bin": large, "z-last": "after it"}), tmp_path))

@@ -259,6 +259,77 @@ def test_the_node_version_counts_and_the_name_does_not(bare: Path, tmp_path: Pat
     assert made.inputs(APP, {"A": "1", "B": "2"}) != made.inputs(APP, {"A": "2", "B": "1"})
 
 
+LINKED = {
+    "a link": {".dockerignore": Entry("120000", ".gitignore"), ".gitignore": Entry("100644", "secret.env\n")},
+    "a link to a link": {
+        ".dockerignore": Entry("120000", "build/ignore"),
+        "build/ignore": Entry("120000", "../etc/ignore"),
+        "etc/ignore": Entry("100644", "secret.env\n"),
+    },
+    "a folder that is a link": {
+        ".dockerignore": Entry("120000", "etc/docker/ignore"),
+        "etc": Entry("120000", "build/etc"),
+        "build/etc/docker/ignore": Entry("100644", "secret.env\n"),
+    },
+    "its own, a link": {"build/Dockerfile.dockerignore": Entry("120000", "../i"), "i": Entry("100644", "secret.env\n")},
+}
+
+
+@pytest.mark.parametrize("links", LINKED.values(), ids=LINKED)
+def test_an_ignore_file_is_found_through_links(bare: Path, tmp_path: Path, links: dict) -> None:
+    files = {"build/Dockerfile": FILES["build/Dockerfile"], "secret.env": Entry("100644", "KEY=1\n"), **links}
+    name, context = named(bare, files, tmp_path)
+    assert set(context) == set(files) - {"secret.env"}
+    target = next(path for path, entry in links.items() if entry.mode == "100644")
+    more = {**files, target: Entry("100644", "secret.env\n# another text\n")}
+    assert named(bare, more, tmp_path)[0] != name, "what the link leads to counts"
+
+
+def test_a_dockerfile_is_found_through_links_and_checked(bare: Path, tmp_path: Path) -> None:
+    files = {
+        "build": Entry("120000", "etc"),
+        "etc/Dockerfile": Entry("120000", "Dockerfile.prod"),
+        "etc/Dockerfile.prod": FILES["build/Dockerfile"],
+        ".dockerignore": Entry("100644", "*\n"),
+    }
+    name, context = named(bare, files, tmp_path)
+    assert set(context) == {"build", "etc/Dockerfile", "etc/Dockerfile.prod"}, "all that the engine needs to find it"
+    files["etc/Dockerfile.prod"] = Entry("100644", "FROM scratch\nCOPY x /\n")
+    assert named(bare, files, tmp_path)[0] != name
+    files["etc/Dockerfile.prod"] = Entry("100644", "FROM scratch\nRUN --mount=type=secret,id=x cat /run/secrets/x\n")
+    with pytest.raises(InvalidInput, match=r"etc/Dockerfile\.prod of app has a RUN --mount=type=secret"):
+        named(bare, files, tmp_path)
+
+
+NOWHERE = {
+    "to nothing": {".dockerignore": Entry("120000", ".gitignore")},
+    "out of the commit": {".dockerignore": Entry("120000", "../../etc/passwd")},
+    "to the machine": {"build/Dockerfile": Entry("120000", "/etc/passwd")},
+    "in a circle": {".dockerignore": Entry("120000", "a"), "a": Entry("120000", ".dockerignore")},
+    "to a folder": {".dockerignore": Entry("120000", "build")},
+}
+
+
+@pytest.mark.parametrize("links", NOWHERE.values(), ids=NOWHERE)
+def test_a_link_that_leads_nowhere_is_rejected(bare: Path, tmp_path: Path, links: dict) -> None:
+    with pytest.raises(InvalidInput, match=r"is a symbolic link, and its target .* isn't a file of the commit"):
+        named(bare, {"build/Dockerfile": FILES["build/Dockerfile"], **links}, tmp_path)
+
+
+def test_a_dockerfile_outside_of_its_context_is_rejected(bare: Path, tmp_path: Path) -> None:
+    files = {"app/Dockerfile": Entry("120000", "../Dockerfile"), "Dockerfile": FILES["build/Dockerfile"]}
+    image = ImageSpec(name="app", dockerfile="Dockerfile", context="app")
+    with pytest.raises(InvalidInput, match=r"app/Dockerfile is a link to Dockerfile, outside of the context of app"):
+        named(bare, files, tmp_path, image)
+
+
+@pytest.mark.parametrize("path", ["build/Dockerfile", ".dockerignore"])
+def test_no_more_is_read_than_people_write(bare: Path, tmp_path: Path, path: str) -> None:
+    files = {"build/Dockerfile": FILES["build/Dockerfile"], path: Entry("100644", "#" * (512 * 1024 + 1))}
+    with pytest.raises(InvalidInput, match=rf"{path} of commit [0-9a-f]{{7}} has 524289 bytes"):
+        named(bare, files, tmp_path)
+
+
 def test_paths_are_the_context_and_all_that_counts(bare: Path, tmp_path: Path) -> None:
     image = ImageSpec(**{**dict(APP), "paths": ["a", "**/*.sh", "docs"]})
     name, context = named(bare, FILES, tmp_path, image)
