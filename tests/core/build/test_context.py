@@ -68,6 +68,114 @@ def test_attributes_change_nothing(bare: Path, tmp_path: Path) -> None:
     assert streamed["version.txt"][1] == b"$Format:%H$"
 
 
+ATTRIBUTES = """\
+[attr]windows text eol=crlf
+*.auto text=auto
+*.crlf text eol=crlf
+*.lf text eol=lf
+*.utf16 text working-tree-encoding=UTF-16LE eol=lf
+*.ident ident
+*.macro windows
+*.bin -text
+*.both text eol=crlf ident
+secret.* export-ignore
+version.* export-subst
+"""
+LINES, LINES_CRLF = b"one\ntwo\n", b"one\r\ntwo\r\n"
+KINDS = {
+    b".gitattributes": ATTRIBUTES.encode(),
+    b"sub/.gitattributes": b"*.lf text eol=crlf\n*.crlf -text\n",
+    b".gitignore": b"*.ignored\n",
+    b"tracked.ignored": LINES,
+    **{b"lines." + kind: LINES for kind in (b"auto", b"crlf", b"lf", b"ident", b"macro", b"bin", b"txt", b"both")},
+    **{b"crlf." + kind: LINES_CRLF for kind in (b"auto", b"bin", b"txt")},
+    **{b"sub/lines." + kind: LINES for kind in (b"crlf", b"lf", b"macro")},
+    b"wide.utf16": "one\n日本\n".encode("utf-16le"),
+    b"keyword.ident": b"$Id$ and $Id: of before$\n",
+    b"keyword.both": b"$Id$\nmore\n",
+    b"secret.txt": b"kept",
+    b"version.txt": b"$Format:%H$",
+    b"empty": b"",
+    b"empty.crlf": b"",
+    b"nul.auto": b"a\0b\n\r\n",
+    b"mixed.auto": b"a\r\nb\n",
+    b"no-end.crlf": b"one\ntwo",
+    b"bom.crlf": b"\xef\xbb\xbfone\n",
+    b"old-mac.crlf": b"one\rtwo\r",
+    b"exactly-a-block": b"x" * 512,
+    b"large.crlf": b"line\n" * 100_000,
+    b".hidden/.file": b"h",
+    b"Case": b"1",
+    b"case": b"2",
+    b"with space/and 'quote' \"two\"": b"q",
+    b"new\nline": b"n",
+    b"tab\tand\rreturn": b"t",
+    b"back\\slash": b"b",
+    b"-dash": b"d",
+    b"*": b"star",
+    b":(top)x": b"magic",
+    b"end ": b"space",
+    b"latin-\xe9": b"no UTF-8",
+    "é".encode(): b"composed",
+    "e\u0301".encode(): b"decomposed",
+    b"d" * 200 + b"/" + b"f" * 200: b"long",
+    b"deep/" * 60 + b"file": b"deep",
+}
+TOOLS = {b"run.sh": b"#!/bin/sh\n", b"run.crlf": b"@echo off\n"}
+TARGETS = {
+    b"link": b"empty",
+    b"to-a-folder": b"sub",
+    b"dangling": b"nowhere",
+    b"absolute": b"/etc/passwd",
+    b"far": b"x/" * 200 + b"x",
+}
+
+
+@pytest.mark.parametrize("folder", ["", "apps/one/"])
+def test_is_what_a_checkout_has_byte_by_byte(bare: Path, tmp_path: Path, folder: str) -> None:
+    work, clone = tmp_path / "work", tmp_path / "clone"
+    repositories.git(None, "clone", "-q", str(bare), str(work))
+    for path, content in {**KINDS, **TOOLS}.items():
+        file = work / folder / os.fsdecode(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        file.chmod(0o755 if path in TOOLS else 0o644)
+    for path, target in TARGETS.items():
+        (work / folder / os.fsdecode(path)).symlink_to(os.fsdecode(target))
+    (work / folder / "Dockerfile").write_text("FROM scratch\n")
+    (work / ".gitattributes").write_text(f"{ATTRIBUTES}*.above text eol=crlf\n")
+    (work / folder / "lines.above").write_bytes(LINES)
+    at = [f"--work-tree={work}", "-c", "user.name=A", "-c", "user.email=a@example.com"]
+    repositories.git(work / ".git", *at, "add", "-A", "-f", ".")
+    repositories.git(work / ".git", *at, "commit", "-q", "-m", "every kind of file")
+    repositories.git(work / ".git", "push", "-q", str(bare), "HEAD:refs/heads/main")
+    repositories.git(None, "clone", "-q", str(bare), str(clone))
+    image = ImageSpec(name="app", dockerfile="Dockerfile", context=folder or ".")
+    assert on_disk(clone / folder) == everything(context(bare, repositories.head(bare), tmp_path, image))
+
+
+def on_disk(root: Path) -> dict[str, tuple]:
+    """What a checkout is: for a file its mode and content, for a link its target."""
+    found = dict[str, tuple]()
+    for folder, folders, files in os.walk(root):
+        folders[:] = [each for each in folders if each != ".git"]
+        for path in (Path(folder, each) for each in [*folders, *files]):
+            if path.is_symlink():
+                found[str(path.relative_to(root))] = ("link", str(path.readlink()))
+            elif path.is_file():
+                found[str(path.relative_to(root))] = (path.stat().st_mode & 0o777, path.read_bytes())
+    return found
+
+
+def everything(chunks: Iterator[bytes]) -> dict[str, tuple]:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        return {
+            each.name: ("link", each.linkname) if each.issym() else (each.mode, archive.extractfile(each).read())
+            for each in archive
+            if not each.isdir()
+        }
+
+
 NAMES = (
     "a/" + "long-" * 30 + "name.txt",
     "deep/" * 60 + "file",
