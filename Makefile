@@ -24,6 +24,7 @@ test: $(VENV)/.ready test-parts lint
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 parts:

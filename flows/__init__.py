@@ -1,25 +1,33 @@
-"""The flows, two of them one for each repository of the user's pipeline, and what goes around them."""
+"""The flows, each loaded when it is first asked for (PEP 562): importing this package loads nothing else."""
 
-import gc
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-collecting = gc.isenabled()
-gc.disable()  # loading makes no garbage, and looking for it takes a fifth of the time
-try:
+if TYPE_CHECKING:
     from flows.deploy_to_k8s import deploy_to_k8s
     from flows.promote import promote
     from flows.rollback import rollback
     from flows.status import status
     from flows.update_flowise_deployment import update_flowise_deployment
     from flows.watch_source import watch_source
-    from tasks.heartbeat import end_without_waiting
-    from tasks.prefect_client import retry_soon, share_certificates
-finally:
-    gc.freeze()  # what is loaded stays, and is not looked through again, not even at the end
-    if collecting:
-        gc.enable()
 
 __all__ = ["deploy_to_k8s", "promote", "rollback", "status", "update_flowise_deployment", "watch_source"]
 
-retry_soon()
-share_certificates()
-end_without_waiting()
+
+class _Flows(ModuleType):
+    """Keeps each flow's name for the flow: Python would bind it to the module of that name once it is imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the flows differ in their parameters
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{name}"), name)
+
+
+sys.modules[__name__].__class__ = _Flows

@@ -1,6 +1,5 @@
 """The flow ``deploy-to-k8s``, which mirrors the workflow of that name in the Flowise repository."""
 
-from prefect import flow
 from prefect.futures import wait
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -31,6 +30,7 @@ from tasks.dispatch import dispatch
 from tasks.follow import follow
 from tasks.get_digest import get_digest
 from tasks.runtime.cancellation import said_if_stopped
+from tasks.runtime.flow import flow
 from tasks.runtime.starter import starter
 from tasks.set_env import set_env
 from tasks.summary import summarize_deploy

@@ -1,12 +1,11 @@
 """The flow ``promote``: what runs in one environment goes to the next, by its digests; nothing is built."""
 
-from prefect import flow
-
 from flows.delivery import deliver
 from tasks.core.models import Environment, OptionalLine, UpdateResult
 from tasks.core.settings import load
 from tasks.find_deployment import find_running
 from tasks.rollout import check_running
+from tasks.runtime.flow import flow
 from tasks.runtime.starter import starter
 
 

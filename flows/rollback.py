@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from prefect import flow
 from pydantic import Field
 
 from flows.delivery import deliver
 from tasks.core.models import Environment, OptionalLine, UpdateResult
 from tasks.core.settings import load
 from tasks.find_deployment import find_earlier
+from tasks.runtime.flow import flow
 from tasks.runtime.starter import starter
 
 

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from prefect import flow
 from pydantic import Field
 
 from tasks.core.gitops.status import Status
 from tasks.core.settings import load
 from tasks.read_status import read_status
+from tasks.runtime.flow import flow
 
 
 @flow(name="status")

@@ -1,7 +1,5 @@
 """The flow ``update-flowise-deployment``, which mirrors the workflow of that name in the DevOps repository."""
 
-from prefect import flow
-
 from flows.delivery import deliver
 from tasks.core.models import (
     Environment,
@@ -13,6 +11,7 @@ from tasks.core.models import (
     UpdateResult,
 )
 from tasks.core.settings import load
+from tasks.runtime.flow import flow
 
 
 @flow(name="update-flowise-deployment", flow_run_name="{environment} {tag}")

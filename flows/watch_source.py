@@ -1,12 +1,12 @@
 """The flow ``watch-source``: the push trigger of the user's workflow, for where GitHub cannot reach the receiver."""
 
-from prefect import flow
 from prefect.states import Completed
 from prefect.variables import Variable
 
 from tasks.core.settings import Settings, load
 from tasks.core.triggers.branch_watch import Seen, WatchResult, run_key, variable_name
 from tasks.core.triggers.path_filter import PathFilter
+from tasks.runtime.flow import flow
 from tasks.watch_source import compare, read_head, start_deploy
 
 
