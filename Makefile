@@ -1,6 +1,6 @@
 # make demo   the whole pipeline, end to end, on this machine
 # make ui     the same, and the Prefect UI stays up with both deployments served
-# make test   everything tested
+# make test   everything tested; make test-engines: the builds, on four Docker Engines
 # make bench  what updates of the GitOps repository, whole deliveries and triggers cost, against a script and chartpress
 # make lock, make docs, make screenshots   what is made from something else, made anew
 
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # A virtual environment without compiled bytecode makes the Prefect server start three times slower.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo ui test lint parts test-parts bench lock docs screenshots clean
+.PHONY: demo ui test test-engines lint parts test-parts bench lock docs screenshots clean
 
 demo: $(VENV)/.ready parts
 	@$(BIN)/python -m tests.sandbox.demo
@@ -20,6 +20,10 @@ ui: $(VENV)/.ready parts
 
 test: $(VENV)/.ready test-parts lint
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/flows tests
+
+test-engines: $(VENV)/.ready
+	@tests/sandbox/parts.sh engines
+	@$(BIN)/python -m tests.sandbox.engines
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

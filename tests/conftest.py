@@ -15,7 +15,15 @@ from tests.sandbox.optional import optional
 from tests.sandbox.registry import Registry, registry
 from tests.sandbox.repositories import gitops_repository, source_repository
 
-KEPT = ("PATH", "TMPDIR", "LANG", "CI", "DOCKER_HOST", "VIRTUAL_ENV", "SCREENSHOTS", "README")
+KEPT = ("PATH", "TMPDIR", "LANG", "CI", "DOCKER_HOST", "SANDBOX_ENGINE", "VIRTUAL_ENV", "SCREENSHOTS", "README")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a Docker Engine: ``make test-engines`` runs it on each kind."""
+    for item in items:
+        if not {"docker_host", "private"}.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.engine)
 
 
 @pytest.fixture(scope="session", autouse=True)

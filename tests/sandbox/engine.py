@@ -1,5 +1,10 @@
-"""A Docker Engine: the one that is there, or one of our own that leaves the machine as it was."""
+"""A Docker Engine: the one that is there, or one of our own that leaves the machine as it was.
 
+Other versions than the machine's come from Debian's later suites, installed into folders below ``ROOTS`` by
+``parts.sh``. Such an engine sees its folder as the root of the file system, through an overlay that ends with it.
+"""
+
+import json
 import os
 import secrets
 import shutil
@@ -7,6 +12,7 @@ import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import docker
@@ -16,6 +22,31 @@ from tests.sandbox.processes import NotInstalled, SandboxError, running
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 
+ROOTS = Path("/var/cache/flowise-delivery/engines")
+"""Debian systems with an engine, by suite; made by ``parts.sh``."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Which engine: the Debian suite it comes from (the machine's own by default), and its image store."""
+
+    suite: str = ""
+    containerd: bool = False
+
+    @property
+    def root(self) -> Path | None:
+        """The folder of the engine's own system."""
+        return ROOTS / self.suite if self.suite else None
+
+
+KINDS = {
+    "machine": Kind(),
+    "trixie": Kind("trixie"),
+    "sid": Kind("sid"),
+    "sid-containerd": Kind("sid", containerd=True),
+}
+"""The engines of ``make test-engines``; ``SANDBOX_ENGINE`` names one for a run of tests."""
+
 # The engine gets a mount and a process namespace of its own. So its mounts, containerd and every container end
 # with it, even by kill -9, and the extra host names are seen by nobody else. It writes no firewall rules and
 # has its own bridge: "--bridge=none" would delete the docker0 of another engine on this machine, and BuildKit's
@@ -23,36 +54,46 @@ DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 _LAUNCH = """
 trap : TERM
 ip link add "$BRIDGE" type bridge
-unshare --mount --propagation private --pid --fork --kill-child=KILL --mount-proc \
-    sh -c 'mount --bind "$HOSTS" /etc/hosts \
-        && { [ -z "$DISK" ] || mount -t tmpfs -o "size=$DISK" sandbox "$DATA"; } && exec "$@"' sh "$@"
+unshare --mount --propagation private --pid --fork --kill-child=KILL --mount-proc sh -ec "$INSIDE" sh "$@"
 ip link delete "$BRIDGE"
+"""
+_INSIDE = """
+[ -z "$DISK" ] || mount -t tmpfs -o "size=$DISK" sandbox "$DATA"
+[ -n "$ROOT" ] || { mount --bind "$HOSTS" /etc/hosts; exec "$@"; }
+mkdir "$SHORT/over"; mount -t tmpfs sandbox "$SHORT/over"
+mkdir "$SHORT/over/upper" "$SHORT/over/work" "$SHORT/over/root"; root=$SHORT/over/root
+mount -t overlay -o "lowerdir=$ROOT,upperdir=$SHORT/over/upper,workdir=$SHORT/over/work" sandbox "$root"
+for folder in /proc /sys /dev "$DATA" "$SHORT"; do mkdir -p "$root$folder"; mount --rbind "$folder" "$root$folder"; done
+cp "$HOSTS" "$root/etc/hosts"
+exec chroot "$root" "$@"
 """
 _NEEDED = ("dockerd", "unshare", "ip")
 
 
 @contextmanager
-def engine(workdir: Path, *, hosts: Sequence[str] = (), disk: str = "") -> Iterator[str]:
+def engine(workdir: Path, *, hosts: Sequence[str] = (), disk: str = "", kind: Kind | None = None) -> Iterator[str]:
     """Yield the ``DOCKER_HOST`` of an engine that answers.
 
-    ``DOCKER_HOST`` or the default socket is used, and left alone, where it answers. Otherwise root starts an
+    ``DOCKER_HOST`` or the default socket is used, and left alone, if it answers. Otherwise root starts an
     engine whose images live in ``workdir`` and stay there for the next start.
 
     Args:
         workdir: folder for the engine of our own.
         disk: how much fits into it, such as 40m; its images are then gone with it. Only an engine of our own has that.
         hosts: names that must mean 127.0.0.1 to the engine; one that is already there can't be taught new ones.
+        kind: start one of this kind; by default what ``SANDBOX_ENGINE`` names, or whichever is there.
 
     Raises:
         NotInstalled: there is no engine and none can be started; the message says what to install.
         SandboxError: the engine ``DOCKER_HOST`` names doesn't answer, or ours doesn't start.
     """
-    existing = None if disk else _existing(hosts)
+    kind = kind or KINDS[os.environ.get("SANDBOX_ENGINE", "machine")]
+    existing = None if disk or kind.suite else _existing(hosts)
     if existing:
         yield existing
     else:
-        _check_possible(hosts)
-        with _own(workdir, hosts, disk) as url:
+        _check_possible(hosts, kind)
+        with _own(workdir, hosts, disk, kind) as url:
             yield url
 
 
@@ -84,7 +125,9 @@ def _is_local(host: str) -> bool:
         return False
 
 
-def _check_possible(hosts: Sequence[str]) -> None:
+def _check_possible(hosts: Sequence[str], kind: Kind) -> None:
+    if kind.root and not kind.root.exists():
+        raise NotInstalled(f"There is no {kind.root}: run tests/sandbox/parts.sh engines as root.")
     missing = [program for program in _NEEDED if not shutil.which(program)]
     if not missing and os.geteuid() == 0:
         return
@@ -97,17 +140,18 @@ def _check_possible(hosts: Sequence[str]) -> None:
 
 
 @contextmanager
-def _own(workdir: Path, hosts: Sequence[str], disk: str) -> Iterator[str]:
+def _own(workdir: Path, hosts: Sequence[str], disk: str, kind: Kind) -> Iterator[str]:
     # A socket's path has at most 107 characters, which pytest's folders can exceed.
     with tempfile.TemporaryDirectory(prefix="sandbox-") as name:
         short = Path(name)
         url = f"unix://{short}/docker.sock"
         bridge = f"sandbox{secrets.token_hex(4)}"
-        command = ["sh", "-c", _LAUNCH, "sandbox-engine", *_dockerd(workdir.resolve(), short, url, bridge)]
+        command = ["sh", "-c", _LAUNCH, "sandbox-engine", *_dockerd(workdir.resolve(), short, url, bridge, kind)]
         data = workdir.resolve() / "data"
         data.mkdir(parents=True, exist_ok=True)
-        own = {"HOSTS": str(_hosts_file(short, hosts)), "BRIDGE": bridge, "DATA": str(data), "DISK": disk}
-        env = _environment() | own
+        own = {"HOSTS": _hosts_file(short, hosts), "BRIDGE": bridge, "DATA": data, "DISK": disk, "INSIDE": _INSIDE}
+        own |= {"ROOT": kind.root or "", "SHORT": short}
+        env = _environment() | {name: str(value) for name, value in own.items()}
         log = workdir / "dockerd.log"
         with running(command, log=log, ready=lambda: answering(url), env=env, grace=30):
             yield url
@@ -124,9 +168,9 @@ def _hosts_file(folder: Path, hosts: Sequence[str]) -> Path:
     return path
 
 
-def _dockerd(workdir: Path, short: Path, url: str, bridge: str) -> list[str]:
+def _dockerd(workdir: Path, short: Path, url: str, bridge: str, kind: Kind) -> list[str]:
     config = short / "daemon.json"  # instead of the machine's, whose settings our flags could contradict
-    config.write_text("{}")
+    config.write_text(json.dumps({"features": {"containerd-snapshotter": kind.containerd}} if kind.suite else {}))
     return [
         "dockerd",
         f"--config-file={config}",

@@ -1,10 +1,12 @@
 #!/bin/sh
 # The real parts that come as packages of Debian or Ubuntu. Root gets what is missing installed; anybody else is told.
 #   parts.sh            what the demo needs
-#   parts.sh tests      and a browser and PostgreSQL, for the tests
+#   parts.sh tests      and a browser, PostgreSQL and a Docker Engine of Debian sid, for the tests
+#   parts.sh engines    and the one of Debian trixie, for make test-engines
 #   parts.sh python     what a virtual environment needs
 set -eu
 
+roots=/var/cache/flowise-delivery/engines
 missing=""
 need() { eval "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 
@@ -25,12 +27,31 @@ else
     case $socket in unix://*) engine="test -w ${socket#unix://}" ;; *) engine=true ;; esac
     need "$engine || command -v dockerd" docker.io
     need "$engine || command -v ip" iproute2
-    if [ "${1:-}" = tests ]; then
+    if [ "${1:-}" = tests ] || [ "${1:-}" = engines ]; then
+        [ "$(id -u)" != 0 ] || need 'command -v debootstrap' debootstrap
         need 'command -v chromium || command -v google-chrome' chromium
         need 'command -v initdb || ls /usr/lib/postgresql/*/bin/initdb' postgresql
     fi
 fi
-[ -n "$missing" ] || exit 0
+
+# A Debian of its own in a folder, for the Docker Engine in it. Only root can make one, and start it.
+system() {
+    [ "$(id -u)" = 0 ] && [ ! -d "$roots/$1" ] || return 0
+    echo "Making $roots/$1, a Debian system with a newer Docker Engine, about a minute" >&2
+    mkdir -p "$roots"
+    rm -rf "$roots/$1.unfinished"
+    debootstrap --variant=minbase --include=docker.io,docker-cli,docker-buildx,iptables,ca-certificates \
+        "$1" "$roots/$1.unfinished" >"$roots/$1.log" 2>&1 \
+        || { tail -n 20 "$roots/$1.log" >&2; echo "debootstrap could not make $roots/$1." >&2; exit 1; }
+    mv "$roots/$1.unfinished" "$roots/$1"
+}
+systems() {
+    case ${1:-} in
+        tests) system sid ;;
+        engines) system sid; system trixie ;;
+    esac
+}
+[ -n "$missing" ] || { systems "$@"; exit 0; }
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "Installing$missing" >&2
@@ -40,6 +61,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     { apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing; } >"$log" 2>&1 \
         || { tail -n 20 "$log" >&2; echo "apt-get could not install$missing." >&2; exit 1; }
     rm -f "$log"
+    systems "$@"
 else
     echo "Missing here:$missing. As root on Debian or Ubuntu: apt-get install$missing" >&2
     exit 1

@@ -41,10 +41,10 @@ class PrivateEngine:
 
     def empty(self) -> None:
         """Remove every image and the build cache: a fresh machine."""
-        with closing(docker.APIClient(base_url=self.url, version="1.41")) as client:
+        with closing(docker.APIClient(base_url=self.url, version="auto")) as client:
             for image in client.images(quiet=True):
                 client.remove_image(image, force=True)
-            client.post(f"{client.base_url}/v1.41/build/prune", params={"all": "1"}).raise_for_status()
+            client.post(f"{client.base_url}/v{client.api_version}/build/prune", params={"all": "1"}).raise_for_status()
 
 
 @contextmanager

@@ -156,6 +156,7 @@ def test_the_engine_is_restarted_while_it_builds(
     assert any("CACHED" in line and f"{nonce} > /one" in line for line in lines)
 
 
+@pytest.mark.engine
 def test_an_engine_whose_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w", format=tarfile.GNU_FORMAT) as archive:
