@@ -5,7 +5,7 @@ from functools import partial
 from prefect.states import Completed
 
 from tasks.approval import ask, needed
-from tasks.core.errors import DeliveryError, NotSynced, RolledBack, RolloutFailed
+from tasks.core.errors import DeliveryError, Inconclusive, RolledBack, RolloutFailed
 from tasks.core.models import Approval, ImageUpdate, Origin, UpdateResult
 from tasks.core.settings import load
 from tasks.core.text import one_line
@@ -40,7 +40,7 @@ def deliver(
         result = shown_on_github(update, partial(roll_out_or_back, update, result))
     summarize_update(result)
     if why := overtaken(result):
-        return Completed(name="Skipped" if result.skipped else "Superseded", message=why, data=result)
+        return Completed(name=_state(result), message=why, data=result)
     return result
 
 
@@ -53,13 +53,16 @@ def write(
 
 
 def roll_out_or_back(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
-    """See the commit into the cluster; where it fails there, bring back what was good before, if that is wanted."""
+    """See the commit into the cluster; if it is refuted there, bring back what was good before, where that is wanted.
+
+    What is not known to have failed stays: only ``RolloutFailed`` is evidence.
+    """
     try:
         return roll_out(update, result)
     except RolloutFailed as failure:
-        # What this run did not write it does not take back, and nor does a rollback; what was not synced did no harm.
+        # What this run did not write it does not take back, and nor does a rollback.
         ours = result.changed and not (result.origin and result.origin.restores)
-        if not ours or update.environment not in load().auto_rollback or isinstance(failure, NotSynced):
+        if not ours or update.environment not in load().auto_rollback:
             raise
         raise taken_back(update, failure) from failure
 
@@ -68,7 +71,7 @@ def roll_out(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
     """See the commit into the cluster, and its endpoint answer."""
     with said_if_stopped(WRITTEN % result.commit[:7]):
         arrived = rollout(result)
-        if arrived.status != "superseded":
+        if arrived.status not in ("superseded", "suspended"):
             arrived = arrived.model_copy(update={"endpoint": check_health(result)})
     if arrived.status == "healthy" or arrived.endpoint:
         remember(update, return_state=True)  # what cannot be remembered is deployed all the same
@@ -84,6 +87,10 @@ def taken_back(update: ImageUpdate, failure: RolloutFailed) -> RolloutFailed:
         if not result.skipped:
             result = roll_out(back.update, result)
             summarize_update(result)
+    except Inconclusive as error:
+        return RolloutFailed(
+            f"{failure.message} It was rolled back. {error.message}", "Look at the application in Argo CD."
+        )
     except Exception as error:  # whatever it is, the run ends with both facts
         said, hint = (error.message, error.hint) if isinstance(error, DeliveryError) else (one_line(str(error)), "")
         return RolloutFailed(f"{failure.message} And its rollback failed: {said}", hint)
@@ -96,5 +103,9 @@ def taken_back(update: ImageUpdate, failure: RolloutFailed) -> RolloutFailed:
 
 
 def overtaken(result: UpdateResult) -> str:
-    """Why these images do not run though nothing failed; empty where they do."""
-    return result.skipped or (result.rollout.message if result.superseded else "")
+    """Why these images do not run, or not everywhere, though nothing failed; empty where they do."""
+    return result.skipped or (result.rollout.message if result.superseded or result.suspended else "")
+
+
+def _state(result: UpdateResult) -> str:
+    return "Skipped" if result.skipped else "Superseded" if result.superseded else "Suspended"

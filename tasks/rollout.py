@@ -10,12 +10,13 @@ from prefect.logging import get_run_logger
 from tasks.clients import overlays
 from tasks.core.gitops.history import GitOpsHistory
 from tasks.core.gitops.ledger import Deployment
-from tasks.core.models import ImageRef, Rollout, UpdateResult, application_of
+from tasks.core.models import Environment, ImageRef, Rollout, UpdateResult, application_of
 from tasks.core.settings import Settings, load
 from tasks.runtime.retries import RETRIES
 
 if TYPE_CHECKING:
     from tasks.core.rollout.argocd import ArgoCD
+    from tasks.core.rollout.goal import Goal
 
 WITHIN = 30.0
 """Seconds for one look at Argo CD."""
@@ -26,7 +27,8 @@ def rollout(result: UpdateResult) -> Rollout:
     """Wait until Argo CD has synced the commit, or a later one, and what it deploys is healthy.
 
     Raises:
-        RolloutFailed: it is not within ``ROLLOUT_TIMEOUT``, or cannot become so.
+        RolloutFailed: the commit is refuted: its sync failed, or it is Degraded.
+        Inconclusive: neither that nor a rollout was seen within ``ROLLOUT_TIMEOUT``.
         NotFound, AccessDenied, InvalidInput: as Argo CD answers.
     """
     settings, log = load(), get_run_logger().info
@@ -35,25 +37,12 @@ def rollout(result: UpdateResult) -> Rollout:
         why = "ARGOCD_SERVER and ARGOCD_AUTH_TOKEN are not set"
         log("Not waiting for %s: %s", application, why)
         return Rollout(application=application, status="skipped", message=why)
-    from tasks.core.rollout.watch import wait_for_rollout  # noqa: PLC0415 - loaded where there is an Argo CD
+    from tasks.core.rollout.watch import Patience, wait_for_rollout  # noqa: PLC0415 - loaded where there is an Argo CD
 
+    patience = Patience(settings.rollout_timeout, settings.rollout_poll_seconds, settings.degraded_seconds)
+    goal = _goal(settings, result.environment, result.commit, result.images, patience.timeout)
     with closing(_argo_cd(settings)) as argo:
-        return wait_for_rollout(
-            argo,
-            application,
-            result.commit,
-            [image.digest for image in result.images if image.digest],
-            GitOpsHistory(
-                overlays(settings, result.environment),
-                result.commit,
-                result.environment,
-                result.images,
-                settings.rollout_timeout,
-            ),
-            settings.rollout_timeout,
-            settings.rollout_poll_seconds,
-            log,
-        )
+        return wait_for_rollout(argo, application, goal, patience, log)
 
 
 @task(name="health-check", task_run_name="health-check {result.environment} {result.tag}")
@@ -61,7 +50,8 @@ def check_health(result: UpdateResult) -> str:
     """Ask the environment's endpoint until it answers well; returns the answer, or nothing without an endpoint.
 
     Raises:
-        RolloutFailed: it did not within ``HEALTH_TRIES``.
+        RolloutFailed: it answered each of ``HEALTH_TRIES`` with a 5xx.
+        Inconclusive: it did not answer well, and that may have other reasons than the deployment.
     """
     from tasks.core.rollout.health import check_endpoint  # noqa: PLC0415
 
@@ -87,15 +77,23 @@ def check_running(deployment: Deployment, images: Sequence[ImageRef]) -> None:
     environment, commit = deployment.environment, deployment.commit
     application, endpoint = application_of(environment), settings.endpoint(environment)
     if settings.argocd_server and settings.argocd_auth_token:
-        digests = [image.digest for image in images if image.digest]
-        history = GitOpsHistory(overlays(settings, environment), commit, environment, images, WITHIN)
+        goal = _goal(settings, environment, commit, images, WITHIN)
         with closing(_argo_cd(settings)) as argo:
-            argo_cd.check_running(argo, application, commit, digests, history, WITHIN)
+            argo_cd.check_running(argo, application, goal, WITHIN)
         log("%s runs %s, healthy", application, deployment.tag)
     else:
         log("Whether %s is healthy nobody asks: ARGOCD_SERVER and ARGOCD_AUTH_TOKEN are not set", application)
     if endpoint:
         health.check_now(endpoint, settings.health_path)
+
+
+def _goal(
+    settings: Settings, environment: Environment, commit: str, images: Sequence[ImageRef], seconds: float
+) -> "Goal":
+    from tasks.core.rollout.goal import Goal  # noqa: PLC0415
+
+    history = GitOpsHistory(overlays(settings, environment), commit, environment, images, seconds)
+    return Goal(commit, images, history)
 
 
 def _argo_cd(settings: Settings) -> "ArgoCD":

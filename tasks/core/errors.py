@@ -64,10 +64,14 @@ class PushRefused(Terminal):
 
 
 class RolloutFailed(Terminal):
-    """Argo CD did not bring the commit to a healthy end, or its endpoint does not answer; says what was not ready."""
+    """A commit is refuted: its sync failed, it is Degraded, or its endpoint answers 5xx; the message says why."""
 
 
-class NotSynced(RolloutFailed):
+class Inconclusive(Terminal):
+    """Whether a commit is rolled out is not known; nothing is undone, and the same may be requested again."""
+
+
+class NotSynced(Inconclusive):
     """Argo CD does not take the commit now: a sync window is closed, for example; the cluster is as it was."""
 
 

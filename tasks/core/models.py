@@ -278,6 +278,11 @@ class UpdateResult(Value):
         """Whether its images do not run because a newer commit has brought others."""
         return self.rollout is not None and self.rollout.status == "superseded"
 
+    @property
+    def suspended(self) -> bool:
+        """Whether its images run only in part, until a person says so."""
+        return self.rollout is not None and self.rollout.status == "suspended"
+
 
 class Rollout(Value):
     """How an update arrived in the cluster; one that failed is an exception.
@@ -285,11 +290,11 @@ class Rollout(Value):
     ``revision`` is the commit Argo CD has deployed (the pushed one or a descendant), ``images`` those it sees running,
     ``seconds`` how long it was waited for, ``message`` Argo CD's own words, or why there was no waiting,
     ``endpoint`` the answer of the environment's health check. ``superseded`` means that a newer commit has other
-    images: that one's run sees to it.
+    images: that one's run sees to it; ``suspended``, that a canary waits for a person, who promotes or aborts it.
     """
 
     application: str
-    status: Literal["healthy", "skipped", "superseded"]
+    status: Literal["healthy", "skipped", "superseded", "suspended"]
     revision: str = ""
     images: Sequence[str] = ()
     seconds: float = 0

@@ -147,9 +147,14 @@ class Settings(BaseSettings):
     argocd_project: str = Field(
         "", description="AppProject of the applications; with it a missing one is told from a forbidden one."
     )
-    rollout_timeout: Annotated[float, Field(gt=0)] = Field(600, description="Seconds a rollout may take.")
+    rollout_timeout: Annotated[float, Field(gt=0)] = Field(
+        900, description="Seconds a rollout may take; more than a Deployment's own deadline and DEGRADED_SECONDS."
+    )
     rollout_poll_seconds: Annotated[float, Field(gt=0)] = Field(
         5, description="Seconds between two looks at a rollout."
+    )
+    degraded_seconds: Annotated[float, Field(ge=0)] = Field(
+        60, description="Seconds that Degraded must last at the new commit to count as a failed rollout."
     )
     dev_endpoint: str = Field("", description="Address of dev, to check after a rollout; no check where not set.")
     staging_endpoint: str = Field("", description="The same for staging.")

@@ -169,6 +169,7 @@ def argo(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterato
         monkeypatch.setenv("ARGOCD_AUTH_TOKEN", running.token)
         monkeypatch.setenv("ROLLOUT_POLL_SECONDS", "0.02")
         monkeypatch.setenv("ROLLOUT_TIMEOUT", "30")
+        monkeypatch.setenv("DEGRADED_SECONDS", "0.1")
         yield running
 
 

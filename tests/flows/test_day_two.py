@@ -9,10 +9,10 @@ import pytest
 from fastapi import FastAPI
 
 from flows import promote, rollback, status, update_flowise_deployment
-from tasks.core.errors import InvalidInput, NotProven, NotSynced, RolledBack, RolloutFailed
+from tasks.core.errors import Inconclusive, InvalidInput, NotProven, NotSynced, RolledBack, RolloutFailed, Unavailable
 from tests.flows.conftest import Installation
-from tests.sandbox.argocd import ArgoCD
-from tests.sandbox.argocd_controller import DEGRADED
+from tests.sandbox.argocd import UNAVAILABLE, ArgoCD, error
+from tests.sandbox.argocd_controller import DEGRADED, HEALTHY
 from tests.sandbox.github import GitHub, github
 from tests.sandbox.in_process import served
 from tests.sandbox.repositories import commit, git, head, log, show
@@ -99,10 +99,53 @@ def test_where_nobody_asked_for_it_the_commit_stays(argo: ArgoCD, installation: 
     assert BAD in overlay(installation)
 
 
-def test_a_closed_sync_window_is_no_reason_to_go_back(breaking: ArgoCD, installation: Installation) -> None:
+@pytest.mark.parametrize("why", ["Argo CD is away", "it waits for a person"])
+def test_what_is_not_known_is_not_taken_back_and_may_be_requested_again(
+    why: str, breaking: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = git(installation.source, "rev-parse", "main").decode().strip()
+    deploy("v1", GOOD, sha=source)
+    application = breaking.applications["flowise-dev"]
+    monkeypatch.setenv("ROLLOUT_TIMEOUT", "0.5")
+    if why == "Argo CD is away":
+        breaking.failures += [error(UNAVAILABLE, "upstream connect error")] * 1000
+    else:
+        application.after_sync = (("Suspended", "Deployment is paused"),)
+    with pytest.raises(Inconclusive, match="it is not known whether flowise-dev runs") as caught:
+        deploy("v2", BETTER, sha=source)
+    assert "Nothing was undone" in caught.value.hint
+    assert BETTER in overlay(installation)
+    count = len(log(installation.gitops))
+    with pytest.raises((NotProven, Unavailable)):
+        promote("staging")
+
+    breaking.failures.clear()
+    application.after_sync, application.cluster = (HEALTHY,), HEALTHY
+    monkeypatch.setenv("ROLLOUT_TIMEOUT", "30")
+    again = deploy("v2", BETTER, sha=source)
+    assert (again.rollout.status, again.changed, len(log(installation.gitops))) == ("healthy", False, count)
+
+
+def test_a_paused_canary_is_neither_a_failure_nor_promoted(
+    argo: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROLLOUT_TIMEOUT", "0.5")
+    application = argo.applications["flowise-dev"]
+    application.after_sync, application.kind = (("Suspended", "CanaryPauseStep"),), "Rollout"
+    state = deploy("v1", GOOD, return_state=True)
+    assert (state.name, state.is_completed()) == ("Suspended", True)
+    assert "CanaryPauseStep: it waits for a person" in state.message
+    with pytest.raises(NotProven, match="its health is Suspended"):
+        promote("staging")
+
+
+def test_a_closed_sync_window_is_no_reason_to_go_back(
+    breaking: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deploy("v1", GOOD)
     application = breaking.applications["flowise-dev"]
     application.auto_sync, application.window_closed = False, True
+    monkeypatch.setenv("ROLLOUT_TIMEOUT", "0.5")
     with pytest.raises(NotSynced, match="sync window"):
         deploy("v2", BETTER)
     assert BETTER in overlay(installation), "Argo CD takes it when the window opens"

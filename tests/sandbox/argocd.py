@@ -21,7 +21,8 @@ from fastapi.responses import JSONResponse, Response
 from tests.sandbox.argocd_controller import Application
 from tests.sandbox.in_process import served
 
-UNAUTHENTICATED, DENIED, NOT_FOUND, FAILED_PRECONDITION, INTERNAL = (16, 401), (7, 403), (5, 404), (9, 400), (13, 500)
+UNAUTHENTICATED, DENIED, NOT_FOUND, FAILED_PRECONDITION = (16, 401), (7, 403), (5, 404), (9, 400)
+INTERNAL, UNAVAILABLE = (13, 500), (14, 503)
 """gRPC's codes and what its HTTP gateway makes of them."""
 
 

@@ -40,6 +40,7 @@ class Application:
         breaks: answers whether a commit's images do not start: its health is ``DEGRADED`` instead.
         refresh_hangs: whether a refresh is never answered, though the controller does it.
         window_closed: whether a sync window denies every sync.
+        kind: of its one workload.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Application:
     breaks: Callable[[Sequence[str]], bool] = lambda _: False
     refresh_hangs: bool = False
     window_closed: bool = False
+    kind: str = "Deployment"
     conditions: list[dict[str, str]] = field(default_factory=list)
     health: tuple[str, str] = ("", "")
     refresh_asked: bool = False
@@ -65,6 +67,7 @@ class Application:
     reconciled_at: str = ""
     live: str = ""
     _seconds: int = 0
+    _turned_at: str = ""
 
     def __post_init__(self) -> None:
         self.live = self.head()
@@ -99,9 +102,9 @@ class Application:
             "spec": {"project": self.project, "syncPolicy": automated},
             "status": {
                 "sync": self.compared,
-                "health": dict(zip(("status", "message"), self.health, strict=True)),
+                "health": {"status": self.health[0], "lastTransitionTime": self._turned_at},
                 "reconciledAt": self.reconciled_at,
-                "resources": [self._resource("Deployment", self.health), self._resource("Service", HEALTHY)],
+                "resources": [self._resource(self.kind, self.health), self._resource("Service", HEALTHY)],
                 "summary": {"images": list(self.images(self.live))},
                 "conditions": self.conditions,
                 **state,
@@ -114,7 +117,7 @@ class Application:
             "kind": kind,
             "name": "flowise-server",
             "namespace": self.name,
-            "status": self.compared["status"] if kind == "Deployment" else "Synced",
+            "status": self.compared["status"] if kind == self.kind else "Synced",
             "health": dict(zip(("status", "message"), health, strict=True)),
         }
 
@@ -150,11 +153,11 @@ class Application:
             yield
 
     def _course(self) -> Sequence[tuple[str, str]]:
-        return (DEGRADED,) if self.breaks(self.images(self.live)) else self.after_sync
+        return (PROGRESSING, DEGRADED) if self.breaks(self.images(self.live)) else self.after_sync
 
     def _ended(self, operation: dict[str, Any], started: str, phase: str) -> dict[str, Any]:
         good = phase == "Succeeded"
-        task = {"kind": "Deployment", "name": "flowise-server", "status": "Synced" if good else "SyncFailed"}
+        task = {"kind": self.kind, "name": "flowise-server", "status": "Synced" if good else "SyncFailed"}
         return {
             "operation": operation,
             "phase": phase,
@@ -167,7 +170,10 @@ class Application:
     def _reconcile(self) -> None:
         same = self.images(self.head()) == self.images(self.live)
         self.compared = {"status": "Synced" if same else "OutOfSync", "revision": self.head()}
-        self.health, self.reconciled_at = self.cluster, self.now()
+        self.reconciled_at = self.now()
+        if self.health[0] != self.cluster[0]:
+            self._turned_at = self.reconciled_at
+        self.health = self.cluster
 
 
 def follow(bare: Path, environment: str, **options: Any) -> Application:

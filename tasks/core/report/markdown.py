@@ -61,6 +61,8 @@ def _rollout(result: UpdateResult) -> str:
         said = f"Rollout not waited for: {result.rollout.message}."
     elif result.rollout.status == "superseded":
         said = f"Superseded on its way into the cluster: {result.rollout.message}."
+    elif result.rollout.status == "suspended":
+        said = f"Paused on its way into the cluster: {literal(result.rollout.message)}."
     else:
         said = f"Argo CD: `{result.rollout.application}` is healthy at `{result.rollout.revision}`, "
         said += f"after {result.rollout.seconds:.0f} s."

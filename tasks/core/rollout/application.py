@@ -8,8 +8,13 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
-READY = ("Healthy", "Suspended")
-"""Health of a resource that nobody waits for; a suspended one waits for a person."""
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Rollout", "Job", "CronJob", "Pod")
+"""Kinds that run containers: what a deployment changes."""
+
+SCHEDULED = ("CronJob", "Job")
+"""Kinds that a manifest may suspend for good; then nothing is waited for."""
+
+ENDED_BADLY = ("Failed", "Error")
 
 
 class _Said(BaseModel):
@@ -28,17 +33,31 @@ class Health(_Said):
 
     status: str = ""
     message: str = ""
+    last_transition_time: AwareDatetime | None = None
 
 
 class Resource(_Said):
-    """A Kubernetes resource: in the application's status with its health, in a sync's result with its message."""
+    """A Kubernetes resource: in the application's status with its health, in a sync's result with its message.
+
+    ``hook_phase`` is how far a sync's result has come with any of them, whether it is a hook or not.
+    """
 
     kind: str = ""
     name: str = ""
     status: str = ""
     message: str = ""
+    hook: bool = False
     hook_phase: str = ""
+    requires_pruning: bool = False
     health: Health = Health()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+    @property
+    def failed(self) -> bool:
+        """Whether a sync could not apply it, or the hook that it is failed."""
+        return self.status == "SyncFailed" or self.hook_phase in ENDED_BADLY
 
 
 class Revisions(_Said):
@@ -80,6 +99,7 @@ class OperationState(_Said):
     message: str = ""
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
+    retry_count: int = 0
     operation: Operation = Operation()
     sync_result: SyncResult = SyncResult()
 
@@ -91,7 +111,12 @@ class OperationState(_Said):
     @property
     def failed(self) -> bool:
         """Whether it ended badly."""
-        return self.phase in ("Failed", "Error")
+        return self.phase in ENDED_BADLY
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over; one that Argo CD tries again by itself is Running, with a ``finishedAt``."""
+        return self.failed or self.phase == "Succeeded"
 
 
 class Condition(_Said):
@@ -120,8 +145,9 @@ class Status(_Said):
 
 
 class Automated(_Said):
-    """Automatic sync, where it is on."""
+    """Automatic sync; ``enabled`` is left out where it is on."""
 
+    enabled: bool = True
     prune: bool = False
 
 
@@ -149,7 +175,13 @@ class Application(_Said):
     def in_progress(self) -> bool:
         """Whether an operation waits or runs."""
         last = self.status.operation_state
-        return self.operation is not None or (last is not None and last.finished_at is None)
+        return self.operation is not None or (last is not None and not last.ended)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether Argo CD syncs by itself."""
+        automated = self.spec.sync_policy.automated
+        return automated is not None and automated.enabled
 
     @property
     def prunes(self) -> bool:
@@ -157,23 +189,38 @@ class Application(_Said):
         automated = self.spec.sync_policy.automated
         return automated is not None and automated.prune
 
+    def out_of_sync(self, *, workloads: bool) -> list[Resource]:
+        """Return what differs from the commit: the workloads of it, or else what is left over or written by others."""
+        return [
+            each
+            for each in self.status.resources
+            if each.status == "OutOfSync" and workloads == (each.kind in WORKLOADS and not each.requires_pruning)
+        ]
+
+    def degraded(self) -> set[str]:
+        """Name what is Degraded; the application itself where Argo CD names no resource."""
+        if self.status.health.status != "Degraded":
+            return set()
+        named = {str(each) for each in self.status.resources if each.health.status == "Degraded" and not each.hook}
+        return named or {"the application"}
+
     def unready(self) -> list[str]:
-        """Resources that are not as they should be, and Argo CD's own complaints: one line each."""
+        """Describe what is not as it should be, and Argo CD's own complaints: one line each."""
         last = self.status.operation_state
         complaints = [f"{each.type}: {each.message}" for each in self.status.conditions if each.type.endswith("Error")]
         failed = [
-            _line(each, each.status or each.hook_phase)
+            _line(each, each.hook_phase if each.status == "Synced" else each.status)
             for each in (last.sync_result.resources if last else ())
-            if each.status == "SyncFailed" or each.hook_phase in ("Failed", "Error")
+            if each.failed
         ]
         waiting = [
             _line(each, each.health.status)
             for each in self.status.resources
-            if each.health.status and each.health.status not in READY
+            if each.health.status not in ("", "Healthy") and not each.hook
         ]
-        return complaints + failed + waiting
+        return list(dict.fromkeys(complaints + failed + waiting))
 
 
 def _line(resource: Resource, state: str) -> str:
     said = resource.message or resource.health.message
-    return f"{resource.kind} {resource.name} is {state}{f': {said}' if said else ''}"
+    return f"{resource} is {state}{f': {said}' if said else ''}"

@@ -87,9 +87,18 @@ class ArgoCD:
             NotFound, AccessDenied, Unavailable: as Argo CD answers.
         """
         try:
-            return self._application(name, {"refresh": "normal"}, min(self._refresh_timeout, within))
+            return self.refresh(name, within)
         except Unavailable:
             return self.application(name, within)
+
+    def refresh(self, name: str, within: float = 30) -> Application:
+        """Have the controller compare an application with the repository's newest commit, and return it.
+
+        Raises:
+            Unavailable: the controller did not do it in time, or the server failed.
+            NotFound, AccessDenied: as Argo CD answers.
+        """
+        return self._application(name, {"refresh": "normal"}, min(self._refresh_timeout, within))
 
     def sync(self, name: str, *, prune: bool, within: float = 30) -> None:
         """Ask for a sync to the newest commit. Without a revision: automatic sync refuses one that is not its own.

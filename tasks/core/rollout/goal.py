@@ -1,15 +1,16 @@
 """What an Argo CD application has to be like for a commit to count as rolled out, and what is still in between.
 
 The classic mistake is to believe a Synced and Healthy from before the commit. So nothing counts until Argo CD has
-compared with the commit or a descendant, its operation is over, and it has looked again after the operation.
+compared with the commit or a descendant, its operation has succeeded, and it has looked again after the operation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Protocol
 
 from tasks.core.git import FULL_SHA
-from tasks.core.rollout.application import Application, OperationState
+from tasks.core.models import ImageRef
+from tasks.core.rollout.application import SCHEDULED, Application, OperationState, Resource
 
 
 class History(Protocol):
@@ -27,17 +28,17 @@ class Goal:
 
     Args:
         commit: the pushed commit, its full sha.
-        digests: ``sha256:...`` of the images that must run; none where tags were deployed.
+        images: what the commit deploys.
         history: tells what other commits are to this one.
     """
 
-    def __init__(self, commit: str, digests: Sequence[str], history: History) -> None:
+    def __init__(self, commit: str, images: Sequence[ImageRef], history: History) -> None:
         self.commit = commit
-        self._digests = digests
+        self._images = images
         self._contains, self._keeps = cache(history.contains), cache(history.keeps)
 
     def compared(self, app: Application) -> str | None:
-        """The commit or the descendant that Argo CD has compared the cluster with, if it has."""
+        """Return the commit or the descendant that Argo CD has compared the cluster with, if it has."""
         return self._covered_by(app.status.sync.all())
 
     def replaced(self, app: Application) -> bool:
@@ -50,19 +51,48 @@ class Goal:
         return self._covered_by(operation.revisions) is not None
 
     def distance(self, app: Application) -> list[str]:
-        """What is between this application and the goal; empty when it is there."""
+        """Say what is between this application and the goal; nothing when it is there."""
         status = app.status
-        missing = [each for each in self._digests if not any(image.endswith(each) for image in status.summary.images)]
         found = [
             (self.compared(app), f"it was compared with {' '.join(status.sync.all()) or 'no commit'}"),
             (not app.in_progress, f"an operation is in progress: {operation_words(app)}"),
             (succeeded(status.operation_state), f"the last operation is {operation_words(app)}"),
             (seen_after_operation(app), "Argo CD did not look at it since the operation"),
-            (status.sync.status == "Synced", f"it is {status.sync.status or 'not compared yet'}"),
-            (status.health.status == "Healthy", f"its health is {status.health.status or 'not known yet'}"),
-            (not missing, f"no pod has {', '.join(missing)}"),
+            (self._in_sync(app), f"it is {_out_of_sync_words(app)}"),
+            (_healthy(app), f"its health is {status.health.status or 'not known yet'}"),
         ]
-        return [words for good, words in found if not good]
+        others = [f"pods have {image} besides" if here else f"no pod has {image}" for image, here in self.strange(app)]
+        return [words for good, words in found if not good] + others
+
+    def strange(self, app: Application) -> list[tuple[str, bool]]:
+        """Find what pods run of our repositories that is not what the commit deploys.
+
+        Pods alone tell this. Where there are none (scaled to zero, a CronJob, an Argo CD that does not see them), their
+        silence is neither for nor against the commit.
+
+        Returns:
+            An image that is missing and ``False`` where its repository has another version alone; or else the other
+            version and ``True``.
+        """
+        running, found = app.status.summary.images, []
+        for image in map(str, self._images):
+            others = [each for each in running if _repository(each) == _repository(image) and not _same(each, image)]
+            if any(_same(each, image) for each in running):
+                found += [(each, True) for each in others]
+            elif others:
+                found.append((image, False))
+        return found
+
+    def _in_sync(self, app: Application) -> bool:
+        """Whether the workloads are as the commit has them; what else differs is no reason to wait.
+
+        Without pruning, which is Argo CD's default, an application stays OutOfSync for what is left over.
+        """
+        if app.status.sync.status == "Synced":
+            return True
+        last = app.status.operation_state
+        others = app.status.sync.status == "OutOfSync" and app.out_of_sync(workloads=False)
+        return bool(others and not app.out_of_sync(workloads=True) and last and self.deployed_by(last))
 
     def _covered_by(self, revisions: Sequence[str]) -> str | None:
         return next((each for each in revisions if each == self.commit or self._descends(each)), None)
@@ -86,11 +116,38 @@ def seen_after_operation(app: Application) -> bool:
 
 
 def operation_words(app: Application) -> str:
-    """The operation's phase, and what Argo CD says about it.
+    """Describe the operation: its phase, and what Argo CD says about it.
 
     One that Argo CD tries again by itself is Running, with the time when its last try finished.
     """
     last = app.status.operation_state
-    if last is None or (app.operation and last.finished_at and last.phase != "Running"):
+    if last is None or (app.operation and last.ended):
         return "about to start"
     return f"{last.phase} ({last.message})" if last.message else last.phase
+
+
+def suspended(app: Application, kinds: Collection[str]) -> bool:
+    """Whether the application is Suspended because of resources of these kinds alone."""
+    found = [each.kind for each in app.status.resources if each.health.status == "Suspended"]
+    return app.status.health.status == "Suspended" and bool(found) and set(found) <= set(kinds)
+
+
+def _healthy(app: Application) -> bool:
+    return app.status.health.status == "Healthy" or suspended(app, SCHEDULED)
+
+
+def _out_of_sync_words(app: Application) -> str:
+    named: list[Resource] = app.out_of_sync(workloads=True)
+    state = app.status.sync.status or "not compared yet"
+    return f"{state}: {', '.join(map(str, named))}" if named else state
+
+
+def _repository(image: str) -> str:
+    name = image.partition("@")[0]
+    return name.rpartition(":")[0] if ":" in name.rpartition("/")[2] else name
+
+
+def _same(running: str, wanted: str) -> bool:
+    """Whether an image is the wanted one; a digest decides where there is one, whatever tag stands before it."""
+    digest = wanted.partition("@")[2]
+    return running.partition("@")[2] == digest if digest else running.partition("@")[0] == wanted

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import httpx
 
-from tasks.core.errors import NotProven, RolloutFailed
+from tasks.core.errors import Inconclusive, NotProven, RolloutFailed
 from tasks.core.registry.oci import on_loopback
 from tasks.core.system import http
 from tasks.core.system.address import http_url
@@ -32,20 +32,23 @@ def check_endpoint(
 
     Raises:
         InvalidInput: ``endpoint`` is neither a host nor a URL.
-        RolloutFailed: no try got a 2xx; the message has the last answer. Redirects are answers, too: what they lead
-            to, such as a login page, says nothing about the server.
+        RolloutFailed: each try was answered 5xx; the message has the last answer.
+        Inconclusive: no try got a 2xx, and not all of them a 5xx. An endpoint that cannot be reached, redirects to a
+            login page or asks for credentials says nothing about the deployment.
     """
-    url, last = http_url(endpoint, path, "The endpoint"), ""
+    url, last, errors = http_url(endpoint, path, "The endpoint"), "", 0
     with httpx.Client(trust_env=not on_loopback(url.netloc.decode())) as client:
         for attempt in range(tries):
             time.sleep(seconds if attempt else 0)
-            healthy, answer = _ask(client, url, timeout)
-            if healthy:
+            status, answer = _ask(client, url, timeout)
+            if status // 100 == 2:
                 return answer
+            errors += status // 100 == 5
             if answer != last:
                 log(f"{url} answers: {answer}")
             last = answer
-    raise RolloutFailed(
+    kind = RolloutFailed if errors == tries else Inconclusive
+    raise kind(
         f"{url} is not healthy after {tries} {'tries' if tries > 1 else 'try'}. Its last answer: {last}.",
         "Check the pods and the ingress; the setting is the environment's *_ENDPOINT with HEALTH_PATH.",
     )
@@ -60,14 +63,14 @@ def check_now(endpoint: str, path: str, timeout: float = 10) -> None:
     """
     try:
         check_endpoint(endpoint, path, 1, 0, lambda _: None, timeout)
-    except RolloutFailed as failure:
-        raise NotProven(failure.message, "Mend it there first, or promote with force.") from None
+    except (RolloutFailed, Inconclusive) as failure:
+        raise NotProven(failure.message, "Fix it there first, or promote with force.") from None
 
 
-def _ask(client: httpx.Client, url: httpx.URL, timeout: float) -> tuple[bool, str]:
+def _ask(client: httpx.Client, url: httpx.URL, timeout: float) -> tuple[int, str]:
     try:
         answer = http.request_with_deadline(client, "GET", url, timeout)
     except httpx.HTTPError as error:
-        return False, str(error) or type(error).__name__
+        return 0, str(error) or type(error).__name__
     to = f"to {answer.headers['location']} " if answer.has_redirect_location else ""
-    return answer.is_success, f"{answer.status_code} {to}{answer.text[:ANSWER]}".strip()
+    return answer.status_code, f"{answer.status_code} {to}{answer.text[:ANSWER]}".strip()

@@ -2,12 +2,17 @@
 
 import pytest
 
+from tasks.core.models import ImageRef
 from tasks.core.rollout.application import Application
 from tasks.core.rollout.goal import Goal
 
 OLD, PUSHED, LATER = (digit * 40 for digit in "123")
 HISTORY = [OLD, PUSHED, LATER]
 DIGESTS = {OLD: "sha256:" + "a" * 64, PUSHED: "sha256:" + "b" * 64}
+
+OUT_OF_SYNC = {"status": "OutOfSync", "revision": PUSHED}
+LEFT_OVER = {"kind": "ConfigMap", "name": "old", "status": "OutOfSync", "requiresPruning": True}
+PAUSED = {"kind": "Deployment", "name": "ui", "status": "Synced", "health": {"status": "Suspended"}}
 
 THERE = {
     "metadata": {"name": "flowise-dev"},
@@ -39,7 +44,7 @@ class Told:
 def distance(changes: dict[str, object]) -> list[str]:
     state = {**THERE, **{key: value for key, value in changes.items() if key == "operation"}}
     status = {**THERE["status"], **{key: value for key, value in changes.items() if key != "operation"}}
-    goal = Goal(PUSHED, [DIGESTS[PUSHED]], Told())
+    goal = Goal(PUSHED, [ImageRef("ui", "acme/ui", digest=DIGESTS[PUSHED])], Told())
     return goal.distance(Application.model_validate({**state, "status": status}))
 
 
@@ -47,6 +52,30 @@ def test_it_is_there() -> None:
     assert distance({}) == []
     assert distance({"sync": {"status": "Synced", "revisions": ["1.2.3", LATER]}}) == []
     assert distance({"operationState": None}) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"summary": {}},
+        {"summary": {"images": [f"mirror.example.com/acme/ui@{DIGESTS[PUSHED]}"]}},
+        {"summary": {"images": [f"mirror.example.com/acme/ui@{DIGESTS[OLD]}", "acme/ui-next:1"]}},
+        {"sync": OUT_OF_SYNC, "resources": [LEFT_OVER]},
+        {"sync": OUT_OF_SYNC, "resources": [LEFT_OVER | {"kind": "Deployment"}]},
+        {"sync": OUT_OF_SYNC, "resources": [{"kind": "HorizontalPodAutoscaler", "status": "OutOfSync"}]},
+        {"health": {"status": "Suspended"}, "resources": [PAUSED | {"kind": "CronJob"}]},
+    ],
+)
+def test_it_is_there_all_the_same(changes: dict[str, object]) -> None:
+    """Without pods that Argo CD sees, with something left over that it does not prune, with a CronJob that is off."""
+    assert distance(changes) == []
+
+
+def test_a_tag_is_deployed_without_a_digest() -> None:
+    goal = Goal(PUSHED, [ImageRef("ui", "host:5000/ui", tag="v2")], Told())
+    for images, missing in (["host:5000/ui:v2"], 0), (["host:5000/ui:v1"], 1), (["host:5000/ui:v2@sha256:1"], 0):
+        status = THERE["status"] | {"summary": {"images": images}}
+        assert len(goal.distance(Application.model_validate(THERE | {"status": status}))) == missing
 
 
 @pytest.mark.parametrize(
@@ -61,8 +90,15 @@ def test_it_is_there() -> None:
         ({"sync": {"status": "Synced"}}, "compared with no commit"),
         ({"health": {}}, "its health is not known"),
         ({"health": {"status": "Progressing"}}, "its health is Progressing"),
-        ({"summary": {}}, f"no pod has {DIGESTS[PUSHED]}"),
-        ({"summary": {"images": [f"acme/ui@{DIGESTS[OLD]}"]}}, f"no pod has {DIGESTS[PUSHED]}"),
+        ({"summary": {"images": [f"acme/ui@{DIGESTS[OLD]}"]}}, f"no pod has acme/ui@{DIGESTS[PUSHED]}"),
+        (
+            {"summary": {"images": [f"acme/ui@{DIGESTS[OLD]}", f"acme/ui@{DIGESTS[PUSHED]}"]}},
+            f"pods have acme/ui@{DIGESTS[OLD]} besides",
+        ),
+        ({"sync": OUT_OF_SYNC, "resources": [LEFT_OVER, {"kind": "StatefulSet", "status": "OutOfSync"}]}, "OutOfSync"),
+        ({"sync": OUT_OF_SYNC, "resources": [LEFT_OVER], "operationState": None}, "it is OutOfSync"),
+        ({"health": {"status": "Suspended"}, "resources": [PAUSED]}, "its health is Suspended"),
+        ({"health": {"status": "Suspended"}}, "its health is Suspended"),
         ({"operation": {"sync": {"revision": PUSHED}}}, "an operation is in progress: about to start"),
         ({"operationState": {"phase": "Running"}}, "an operation is in progress: Running"),
         ({"operationState": {"phase": "Terminating"}}, "an operation is in progress: Terminating"),

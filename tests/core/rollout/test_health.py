@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from tasks.core.errors import InvalidInput, RolloutFailed
+from tasks.core.errors import Inconclusive, InvalidInput, RolloutFailed
 from tasks.core.rollout.health import check_endpoint
 from tasks.core.settings import Settings
 from tests.sandbox.in_process import served
@@ -65,9 +65,16 @@ def test_never_healthy(server: Server) -> None:
     assert len(server.asked) == 3
 
 
+@pytest.mark.parametrize("status", [401, 404, 429])
+def test_only_errors_of_the_server_s_own_speak_against_a_deployment(server: Server, status: int) -> None:
+    server.answers = [PlainTextResponse("no upstream", 503), PlainTextResponse("", status)]
+    with pytest.raises(Inconclusive, match=f"Its last answer: {status}"):
+        check_endpoint(server.url, PATH, 3, 0, lambda _: None)
+
+
 def test_a_redirect_is_not_healthy(server: Server) -> None:
     server.answers = [RedirectResponse("/login")]
-    with pytest.raises(RolloutFailed, match="307 to /login"):
+    with pytest.raises(Inconclusive, match="307 to /login"):
         check_endpoint(server.url, PATH, 2, 0, lambda _: None)
     assert set(server.asked) == {PATH}
 
@@ -75,14 +82,14 @@ def test_a_redirect_is_not_healthy(server: Server) -> None:
 def test_nobody_there_and_nobody_who_speaks() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(RolloutFailed, match="timed out"):
+        with pytest.raises(Inconclusive, match="timed out"):
             check_endpoint(url, PATH, 1, 0, lambda _: None, timeout=0.1)
-    with pytest.raises(RolloutFailed, match="refused"):
+    with pytest.raises(Inconclusive, match="refused"):
         check_endpoint(url, PATH, 2, 0, lambda _: None)
 
 
 def test_tls_is_meant_unless_the_url_says_otherwise(server: Server) -> None:
-    with pytest.raises(RolloutFailed, match="SSL"):
+    with pytest.raises(Inconclusive, match="SSL"):
         check_endpoint(server.url.removeprefix("http://"), PATH, 1, 0, lambda _: None)
     assert not server.asked
 
