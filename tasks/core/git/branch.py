@@ -8,7 +8,7 @@ machine lends its objects, and nothing is fetched at all (gitrepository-layout(5
 
 import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -31,6 +31,11 @@ FILES = ("100644", "100755")
 """Modes of plain files in a tree (git-fast-import(1), "filemodify")."""
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9999, 12, 30, tzinfo=UTC)
+"""The last date that is one in every time zone; a commit may be of the year 100000."""
+
+
 def _names(path: str) -> list[str]:
     return [name for name in path.split("/") if name not in ("", ".")]
 
@@ -50,13 +55,18 @@ class Commit(NamedTuple):
 def _commits(log: str) -> list[Commit]:
     """The commits of a log whose entries begin with a line of sha, committer's date and parents."""
     entries = [entry.lstrip("\n").partition("\n") for entry in log.split("\0")[:-1]]
-    heads = [head.split() for head, _, _ in entries]
+    heads = [head.split(" ") for head, _, _ in entries]
     parents = {sha: there for sha, _, *there in heads}
-    dates = {sha: datetime.fromisoformat(at).astimezone(UTC) for sha, at, *_ in heads}
+    dates = {sha: _date(seconds) for sha, seconds, *_ in heads}
     came = _arrivals(parents)
     return [
         Commit(sha, dates[came.get(sha, sha)], message) for sha, (_, _, message) in zip(parents, entries, strict=True)
     ]
+
+
+def _date(seconds: str) -> datetime:
+    """Return the time of so many seconds since 1970; git allows later ones than Python, and none at all."""
+    return EPOCH + min(timedelta(seconds=min(int(seconds or 0), 1 << 40)), LATEST - EPOCH)
 
 
 def _arrivals(parents: dict[str, list[str]]) -> dict[str, str]:
@@ -184,7 +194,7 @@ class Branch:
         if depth > self._deep and not self._lent:
             self._fetch([f"refs/heads/{self.name}"], f"--depth={depth}", "--filter=tree:0")
             self._deep = depth
-        log = ("log", f"--max-count={depth}", "--format=%H %cI %P%n%B%x00", self.head)
+        log = ("log", f"--max-count={depth}", "--format=%H %ct %P%n%B%x00", self.head)
         # Messages that are not UTF-8 are read as far as they can be: they end up in pages and tables.
         text = git.run_bytes(self.where, *log, directory=self._scratch).decode(errors="replace")
         return _commits(text)

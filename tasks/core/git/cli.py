@@ -170,31 +170,40 @@ def _as_environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def resolve(where: Remote, ref: str, scratch: Path) -> str:
-    """The full sha of a branch, a tag or a commit, in this order.
+    """Return the full sha of a branch, a tag, a full name such as ``refs/tags/v1``, or a commit.
 
     Branches and tags are asked for without fetching anything; a full sha is taken at its word (fetching it
     will tell); an abbreviated one needs the list of commits, which goes to ``scratch``.
 
     Raises:
-        InvalidInput: not a name git allows.
+        InvalidInput: not a name git allows, or one that several different commits have.
         NotFound: there is no such branch, tag or commit.
     """
     check_ref(ref)
-    heads, tags = f"refs/heads/{ref}", f"refs/tags/{ref}"
-    names = [heads, f"{tags}^{{}}", tags, f"{ref}^{{}}", ref]
-    answer = run(where, "ls-remote", "--", where.url, *names)
-    found = {name: sha for sha, _, name in (line.partition("\t") for line in answer.splitlines())}
-    for name in names:
-        if name in found:
-            return found[name]
     if FULL_SHA.fullmatch(ref.lower()):
         return ref.lower()
-    sha = _resolve_short(where, ref.lower(), scratch) if SHORT_SHA.fullmatch(ref.lower()) else None
-    if sha is None:
+    found = _named(where, ref)
+    if SHORT_SHA.fullmatch(ref.lower()) and (sha := _resolve_short(where, ref.lower(), scratch)):
+        found[f"the commit {sha}"] = sha
+    if len(set(found.values())) > 1:
+        known = ", ".join(name if sha in name else f"{name} ({sha[:12]})" for name, sha in found.items())
+        raise InvalidInput(
+            f"{ref!r} is ambiguous in {where.url}: {known}.", "Give one of the full names, or the commit's full sha."
+        )
+    if not found:
         raise NotFound(
             f"{ref!r} is not a branch, tag or commit of {where.url}.", "Push it first, or check the spelling."
         )
-    return sha
+    return next(iter(found.values()))
+
+
+def _named(where: Remote, ref: str) -> dict[str, str]:
+    """The commits that have this name as a branch, as a tag or in full, by their full names."""
+    names = (f"refs/heads/{ref}", f"refs/tags/{ref}", ref)
+    asked = [each for name in names for each in (name, f"{name}^{{}}")]  # the latter is an annotated tag's commit
+    answer = run(where, "ls-remote", "--", where.url, *asked)
+    shas = {name: sha for sha, _, name in (line.partition("\t") for line in answer.split("\n"))}
+    return {name: shas.get(f"{name}^{{}}", shas[name]) for name in names if name in shas}
 
 
 def head(where: Remote, branch: str, directory: Path) -> str:
@@ -205,7 +214,7 @@ def head(where: Remote, branch: str, directory: Path) -> str:
         AccessDenied, Unavailable: as the git server answers.
     """
     ref = f"refs/heads/{branch}"
-    for line in run(where, "ls-remote", "origin", ref, directory=directory).splitlines():
+    for line in run(where, "ls-remote", "origin", ref, directory=directory).split("\n"):
         sha, _, name = line.partition("\t")
         if name == ref:
             return sha

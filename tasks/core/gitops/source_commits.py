@@ -48,5 +48,6 @@ def between(old: str, new: str, source: git.Remote, work_dir: Path, most: int = 
         # The whole history, but commits alone: a shallow one has commits that only seem to be new.
         git.run(source, "fetch", "-q", "--no-tags", "--filter=tree:0", "origin", new, old, directory=here)
         show = ("log", "--left-right", f"--max-count={most}", "--format=%m%x00%H%x00%s")
-        rows = (row.split("\0") for row in git.run(source, *show, f"{old}...{new}", directory=here).splitlines())
+        lines = git.run(source, *show, f"{old}...{new}", directory=here).split("\n")[:-1]  # git's only line end
+        rows = (line.split("\0") for line in lines)
         return [f"{'+' if side == '>' else '-'} {sha[:7]} {one_line(subject, WIDTH)}" for side, sha, subject in rows]

@@ -72,7 +72,7 @@ def head(where: git.Remote, branch: str) -> str:
     """
     git.check_ref(branch)
     ref = f"refs/heads/{branch}"
-    for line in git.run(where, "ls-remote", "--", where.url, ref).splitlines():
+    for line in git.run(where, "ls-remote", "--", where.url, ref).split("\n"):
         sha, _, name = line.partition("\t")
         if name == ref:
             return sha

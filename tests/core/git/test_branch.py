@@ -49,6 +49,34 @@ def odd_repository(bare: Path) -> Path:
     return bare
 
 
+DATES = {
+    "1767225600 +0000": "2026-01-01T00:00:00+00:00",
+    "1767225600 +9999": "2026-01-01T00:00:00+00:00",
+    "253402300800 +0000": "9999-12-30T00:00:00+00:00",
+    "18446744073709551615 +0000": "9999-12-30T00:00:00+00:00",
+    "0 +0000": "1970-01-01T00:00:00+00:00",
+    "": "1970-01-01T00:00:00+00:00",
+}
+
+
+@pytest.mark.parametrize(("date", "wanted"), DATES.items())
+def test_any_date_that_git_takes(date: str, wanted: str, tmp_path: Path) -> None:
+    bare = repositories.init(tmp_path / "dates.git")
+    first = repositories.commit(bare, "main", {"a": "1"}, "first")
+    tree = repositories.git(bare, "rev-parse", "main^{tree}").decode().strip()
+    person = f"A <a@example.com> {date}".strip()
+    made = (
+        f"tree {tree}\nparent {first}\nauthor {person}\ncommitter {person}\n\nodd\fsubject\u2028of one line\n".encode()
+    )
+    sha = repositories.git(bare, "hash-object", "-t", "commit", "-w", "--literally", "--stdin", stdin=made)
+    repositories.git(bare, "update-ref", "refs/heads/main", sha.decode().strip())
+    with Branch(git.Remote(str(bare)), "main", tmp_path / "read.git") as branch:
+        branch.fetch()
+        newest, oldest = branch.log(5)
+    assert (newest.at.isoformat(), newest.message) == (wanted, "odd\fsubject\u2028of one line\n")
+    assert oldest.sha == first
+
+
 @pytest.fixture(params=["path", "path with filters", "http", "http without filters"])
 def served(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple]:
     """A bare repository, and the way to it."""

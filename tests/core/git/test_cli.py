@@ -23,11 +23,13 @@ NAME = "acme/flowise"
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample, with more tags: ``light`` has no object of its own, ``both`` is a branch as well."""
+    """The sample, with more tags: ``light`` has no object of its own, ``both`` and ``same`` are branches as well."""
     bare = repositories.source_repository(tmp_path_factory.mktemp("git") / "source.git")
     repositories.git(bare, "tag", "light", "main~1")
     repositories.git(bare, "tag", "both", "main~1")
     repositories.git(bare, "branch", "both", "main")
+    repositories.git(bare, "tag", "same", "main")
+    repositories.git(bare, "branch", "same", "main")
     return bare
 
 
@@ -65,18 +67,47 @@ def same_beginning(characters: int) -> list[bytes]:
         ("feature/agents", "refs/heads/feature/agents"),
         ("v1.0.0", "refs/tags/v1.0.0"),
         ("light", "refs/heads/main~1"),
-        ("both", "refs/heads/main"),
+        ("same", "refs/heads/main"),
+        ("refs/heads/both", "refs/heads/main"),
         ("HEAD", "refs/heads/main"),
         ("refs/heads/feature/agents", "refs/heads/feature/agents"),
         ("refs/tags/v1.0.0", "refs/tags/v1.0.0"),
         ("refs/tags/both", "refs/heads/main~1"),
     ],
 )
-def test_a_branch_goes_before_a_tag_and_a_tag_means_its_commit(
-    ref: str, rev: str, source: Path, tmp_path: Path
-) -> None:
+def test_a_name_means_its_commit(ref: str, rev: str, source: Path, tmp_path: Path) -> None:
     assert git.resolve(git.Remote(str(source)), ref, tmp_path / "refs.git") == sha_of(source, rev)
     assert not (tmp_path / "refs.git").exists(), "nothing is fetched for a name"
+
+
+def test_a_name_of_two_commits_is_rejected_with_both(source: Path, tmp_path: Path) -> None:
+    branch, tag = sha_of(source, "main"), sha_of(source, "main~1")
+    with pytest.raises(InvalidInput) as failure:
+        git.resolve(git.Remote(str(source)), "both", tmp_path / "refs.git")
+    wanted = f"'both' is ambiguous in {source}: refs/heads/both ({branch[:12]}), refs/tags/both ({tag[:12]})."
+    assert failure.value.message == wanted
+
+
+def test_a_branch_that_is_called_like_a_commit(tmp_path: Path) -> None:
+    bare = repositories.source_repository(tmp_path / "source.git")
+    meant, other = sha_of(bare, "main"), sha_of(bare, "feature/agents")
+    for name in (meant, meant[:9], other[:8], "feedface"):
+        repositories.git(bare, "update-ref", f"refs/heads/{name}", other)
+    where = git.Remote(str(bare))
+    assert git.resolve(where, meant, tmp_path / "full.git") == meant, "a full sha is a sha"
+    with pytest.raises(
+        InvalidInput, match=rf"ambiguous in .*refs/heads/{meant[:9]} \({other[:12]}\), the commit {meant}"
+    ):
+        git.resolve(where, meant[:9], tmp_path / "short.git")
+    assert git.resolve(where, other[:8], tmp_path / "same.git") == other
+    assert git.resolve(where, "feedface", tmp_path / "name.git") == other
+    assert git.resolve(where, f"refs/heads/{meant[:9]}", tmp_path / "in-full.git") == other
+
+
+def test_line_separators_in_names_are_no_line_ends(tmp_path: Path) -> None:
+    bare = repositories.source_repository(tmp_path / "source.git")
+    repositories.git(bare, "update-ref", "refs/heads/odd\u2028refs/heads/main", "refs/heads/feature/agents")
+    assert git.resolve(git.Remote(str(bare)), "main", tmp_path / "refs.git") == sha_of(bare, "main")
 
 
 @pytest.mark.parametrize("length", [7, 12, 39, 40])
