@@ -48,6 +48,8 @@ def effect_of(branch: Branch, change: Edit, wanted: Sequence[ImageRef], mode: Re
     try:
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             before, after = render(sources, (change.path, change.after.encode()), Path(temporary))
+        if not after.strip() and not sources.parts.get(change.path):
+            raise NotRendered("it has no resources, so its effect depends on what includes it")
     except NotRendered as why:
         if mode == "require":
             raise InvalidInput(f"{change.path} isn't rendered: {why}.", NOT_RENDERED) from None
@@ -75,6 +77,6 @@ def _by_names(sources: Sources, change: Edit, wanted: Sequence[ImageRef], why: s
     said = [f"Not rendered: {why}. Only names were compared."]
     sources.files[change.path] = change.after.encode()
     found = effect.by_names(sources)
-    if lost := effect.missing(wanted, found):
+    if found and (lost := effect.missing(wanted, found)):
         said.append(f"{effect.without_effect(change.path, lost, found, sources).message} It may have no effect.")
     return said

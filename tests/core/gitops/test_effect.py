@@ -250,6 +250,15 @@ def test_an_overlay_that_kustomize_cannot_read_is_rejected(tmp_path: Path, work:
     assert write(bare, work, "off").changed
 
 
+@pytest.mark.parametrize("kind", ["Kustomization", "Component"])
+def test_an_overlay_without_resources_has_no_effect_of_its_own(kind: str, tmp_path: Path, work: Path) -> None:
+    text = f"kind: {kind}\n{ENTRIES}"
+    bare = repository(tmp_path / "g.git", **{"overlays/dev/kustomization.yaml": text})
+    assert "it has no resources, so its effect depends on what includes it" in refused(bare, work).message
+    (warning,) = write(bare, work, "auto").warnings
+    assert warning.startswith("Not rendered: it has no resources")
+
+
 @pytest.fixture
 def no_kustomize(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def none() -> list[str]:
