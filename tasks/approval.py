@@ -14,10 +14,11 @@ from prefect.logging import get_run_logger
 from pydantic import Field, ValidationError
 
 from tasks.clients import source_repository
-from tasks.core.models import LINE, NOT_YET, Environment, ImageUpdate, UpdateResult
+from tasks.core.models import NOT_YET, Environment, ImageUpdate, UpdateResult
 from tasks.core.models import Approval as Approved
 from tasks.core.report import approval
 from tasks.core.settings import load
+from tasks.core.text import LINE
 
 POLL_SECONDS = 2
 """How often a run that waits in its process looks for the answer."""

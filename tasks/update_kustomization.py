@@ -7,6 +7,7 @@ from tasks.clients import github, overlays
 from tasks.core.gitops import writer
 from tasks.core.models import Approval, ImageUpdate, Origin, UpdateResult
 from tasks.core.settings import load
+from tasks.core.text import plain
 from tasks.runtime.retries import RETRIES
 
 
@@ -36,7 +37,7 @@ def update_kustomization(
         InvalidInput, NotFound: the overlay isn't there, or is no kustomization; nothing was changed.
         PushRefused, AccessDenied, Unavailable, LostRace: as the git server answers.
     """
-    settings, log = load(), get_run_logger().info
+    settings, logger = load(), get_run_logger()
     settings.require("ecr_registry")
     if update.environment in settings.pull_requests and not dry_run:
         github(settings, settings.gitops_repo)  # a branch that nobody can be asked to merge is not pushed
@@ -44,25 +45,28 @@ def update_kustomization(
         overlays(settings, update.environment),
         update,
         settings.ecr_registry,
-        log,
+        logger.info,
         force=force,
         dry_run=dry_run,
         approval=approval,
         origin=origin,
     )
-    log(_outcome(result))
+    for warning in result.warnings:
+        logger.warning(plain(warning))
+    logger.info(plain(_outcome(result)))
     return result
 
 
 def _outcome(result: UpdateResult) -> str:
     if result.skipped:
         return f"Skipped: {result.skipped}"
+    if not result.diff:
+        return f"{result.overlay_path} is up to date at {result.commit}: nothing to commit"
+    objects = "".join(f"{each.object} {each.effect}\n" for each in result.objects)
     if result.proposed:
-        return f"Proposed by {result.commit}:\n{result.diff}"
-    if result.changed:
-        return f"Pushed {result.commit}:\n{result.diff}"
-    if result.pending:
-        return f"To be approved, nothing is written yet:\n{result.diff}"
-    if result.diff:
-        return f"Dry run, nothing is written:\n{result.diff}"
-    return f"{result.overlay_path} is up to date at {result.commit}: nothing to commit"
+        done = f"Proposed by {result.commit}"
+    elif result.changed:
+        done = f"Pushed {result.commit}"
+    else:
+        done = "To be approved, nothing is written yet" if result.pending else "Dry run, nothing is written"
+    return f"{done}:\n{objects}{result.diff}"

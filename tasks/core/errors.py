@@ -4,6 +4,8 @@
 themselves. Prefect's retry condition (``tasks.runtime.retries``) reads nothing else.
 """
 
+from tasks.core.text import plain
+
 
 class DeliveryError(Exception):
     """Something a person has to know: what went wrong with which thing, and the way out of it.
@@ -14,6 +16,8 @@ class DeliveryError(Exception):
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
+        # Others' words may be among them; they are shown in terminals, pages and chats.
+        message, hint = plain(message), plain(hint)
         # Both go to ``args``, so that the exception survives pickling between Prefect's processes.
         super().__init__(message, hint)
         self.message = message

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.dataclasses import dataclass
 
 from tasks.core.errors import InvalidInput
+from tasks.core.text import LINE
 
 Environment = Literal["dev", "staging", "production"]
 """The overlays of the GitOps repository, in the order of promotion."""
@@ -45,9 +46,6 @@ REF_PATTERN = r"^[^-\x00-\x20\x7f~^:?*\[\\][^\x00-\x20\x7f~^:?*\[\\]{0,254}$"
 
 LINE_PATTERN = r"^[^\x00-\x1f\x7f\x85\u2028\u2029]*$"
 """What a form can tell of one line of printable text."""
-
-LINE = 200
-"""Characters of a line that a person may send: a name, a note."""
 
 TOLD = 10
 """What is wrong with a message that is told at once: more than it has fields."""

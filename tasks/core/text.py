@@ -1,16 +1,56 @@
-"""Text that came from elsewhere, made safe to show."""
+"""Text that came from elsewhere, made safe to show: in a terminal, in a chat, and in Markdown."""
 
 import re
+import unicodedata
 
-from tasks.core.models import LINE
+LINE = 200
+"""Characters of a line that a person may send: a name, a note."""
+
+LONGEST = 2000
+"""Characters of a line of foreign text that are shown."""
+
+UNSEEN = "\N{REPLACEMENT CHARACTER}"
+"""What stands for a character that can't be seen."""
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+_MENTION = re.compile(r"<(?=[!@#])")
+_PLAIN = re.compile(r"[\w./:@+=, #-]*")
 
 
-def literal(text: str) -> str:
-    """A line of foreign text that shows as it is, without a meaning in Markdown or HTML."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+def plain(text: str) -> str:
+    """Keep what a person reads, and drop what acts on a terminal, a chat or the eye.
+
+    Terminal codes go; control characters, bidirectional overrides and other invisible signs become visible;
+    ``<!channel>`` and the like lose their meaning.
+    """
+    text = _ANSI.sub("", re.sub(r"\r\n?", "\n", text))
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() or each in "\n\t" else _visible(each) for each in text)
+    return _MENTION.sub("< ", text)
 
 
 def one_line(text: str, limit: int = LINE) -> str:
     """A text that came from outside as one printable line: it can neither begin another one nor hide itself."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:limit]
+    return " ".join(plain(text).replace(UNSEEN, " ").split())[:limit]
+
+
+def literal(text: str) -> str:
+    """A line of foreign text that shows as it is, without a meaning in Markdown or HTML."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", one_line(text, LONGEST))
+
+
+def code(text: str) -> str:
+    """A name or a version that came from outside, in type for code."""
+    line = one_line(text, LONGEST)
+    return f"`{line}`" if line and _PLAIN.fullmatch(line) else literal(line)
+
+
+def fenced(text: str, language: str = "diff") -> str:
+    """Lines of foreign text as a block of code that none of them ends."""
+    shown = plain(text).rstrip()
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", shown)), default=0))
+    return f"{fence}{language}\n{shown}\n{fence}\n"
+
+
+def _visible(character: str) -> str:
+    return " " if unicodedata.category(character).startswith("Z") else UNSEEN

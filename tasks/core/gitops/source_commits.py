@@ -5,7 +5,7 @@ from pathlib import Path
 from tasks.core import git
 from tasks.core.errors import DeliveryError
 from tasks.core.system.temp_dir import scratch
-from tasks.core.text import literal, one_line
+from tasks.core.text import fenced, literal, one_line
 
 SHOWN = 20
 """Source commits that are shown, the newest ones."""
@@ -33,7 +33,7 @@ def markdown(old: str, new: str, source: git.Remote | None, work_dir: Path) -> s
         return f"None: it is `{new}` already."
     more = f"\nOnly the newest {SHOWN} are shown.\n" if len(lines) > SHOWN else ""
     # Every line begins with a sign, so that no subject ends the fence. In a diff, what goes away is red.
-    return "```diff\n" + "\n".join(lines[:SHOWN]) + f"\n```\n{more}"
+    return fenced("\n".join(lines[:SHOWN])) + more
 
 
 def between(old: str, new: str, source: git.Remote, work_dir: Path, most: int = SHOWN + 1) -> list[str]:

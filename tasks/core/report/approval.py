@@ -1,13 +1,12 @@
 """What an operator is shown before an environment changes, and what is made of the answer."""
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.core import git
 from tasks.core.errors import Rejected
 from tasks.core.gitops import source_commits
-from tasks.core.models import Approval, ImageChange, ImageUpdate, UpdateResult
+from tasks.core.models import Approval, ImageUpdate, UpdateResult
 from tasks.core.report import markdown
 from tasks.core.text import literal, one_line
 
@@ -19,7 +18,7 @@ def fingerprint(update: ImageUpdate, planned: UpdateResult) -> str:
 
 
 def request(update: ImageUpdate, planned: UpdateResult, source: git.Remote | None, work_dir: Path) -> str:
-    """What would change, as Markdown: images from old to new, and the source commits in between.
+    """Say what would change, as Markdown: images, objects of the cluster, and the source commits in between.
 
     Args:
         update: what is to be written.
@@ -31,7 +30,7 @@ def request(update: ImageUpdate, planned: UpdateResult, source: git.Remote | Non
         f"# {update.environment}: {update.tag}\n\n"
         f"Asked for by {literal(update.actor or 'nobody in particular')}. "
         "**Approve** switched on has this written; off, it is rejected.\n\n"
-        f"{markdown.origin(planned)}{_images(planned.changes)}\n\n"
+        f"{markdown.origin(planned)}{markdown.changes(planned.changes)}\n{markdown.effect(planned)}"
         f"## Source commits\n\n{source_commits.markdown(planned.replaces, update.sha or '', source, work_dir)}\n"
     )
 
@@ -61,12 +60,3 @@ def expired(planned: UpdateResult, seconds: int) -> Rejected:
 
 
 AGAIN = "Start a new run to ask again."
-
-
-def _images(changes: Sequence[ImageChange]) -> str:
-    # A list: the dialog is too narrow for a table.
-    rows = (
-        f"- `{each.new.name}`\n    - from {markdown.short(each.old)}\n    - to {markdown.short(each.new)}"
-        for each in changes
-    )
-    return "\n".join(rows)

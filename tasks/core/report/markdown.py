@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from tasks.core.models import BuiltImage, DeployResult, ImageChange, ImageRef, ImageUpdate, UpdateResult
-from tasks.core.text import literal
+from tasks.core.models import BuiltImage, DeployResult, ImageChange, ImageRef, ImageUpdate, ObjectChange, UpdateResult
+from tasks.core.text import code, fenced, literal
 
 
 def deployed(result: DeployResult) -> str:
@@ -18,17 +18,17 @@ def deployed(result: DeployResult) -> str:
 def updated(result: UpdateResult) -> str:
     """The second flow's summary: which images changed in the overlay, and the commit that holds it."""
     if result.skipped:
-        return f"## Skipped\n\n{result.skipped}\n"
+        return f"## Skipped\n\n{literal(result.skipped)}\n"
     if not result.diff:
         return (
-            f"## Nothing to commit\n\n`{result.overlay_path}` already says so, at commit `{result.commit}`.\n\n"
-            f"{_rollout(result)}"
+            f"## Nothing to commit\n\n{code(result.overlay_path)} already says so, at commit `{result.commit}`.\n\n"
+            f"{_rollout(result)}{effect(result)}"
         )
     return (
-        f"## {result.overlay_path}\n\n"
+        f"## {literal(result.overlay_path)}\n\n"
         f"{_where(result)} `{result.commit}`\n\n"
-        f"{origin(result)}{_approval(result)}{changes(result.changes)}\n{_rollout(result)}"
-        f"```diff\n{result.diff.rstrip()}\n```\n"
+        f"{origin(result)}{_approval(result)}{changes(result.changes)}\n{effect(result)}{_rollout(result)}"
+        f"{fenced(result.diff)}"
     )
 
 
@@ -36,9 +36,9 @@ def proposed(update: ImageUpdate, result: UpdateResult, commits: str) -> str:
     """The text of a pull request: who asks, what changes, and the source commits in between."""
     asked = f"Asked for by {literal(update.actor)}.\n\n" if update.actor else ""
     return (
-        f"{asked}{origin(result)}{changes(result.changes)}\n"
+        f"{asked}{origin(result)}{changes(result.changes)}\n{effect(result)}"
         f"## Source commits\n\n{commits}\n\n"
-        f"```diff\n{result.diff.rstrip()}\n```\n"
+        f"{fenced(result.diff)}"
     )
 
 
@@ -48,32 +48,45 @@ def origin(result: UpdateResult) -> str:
     if not told:
         return ""
     if told.promoted_from:
-        return f"Promoted from `{told.promoted_from}`.\n\n"
+        return f"Promoted from {code(told.promoted_from)}.\n\n"
     why = f": {literal(told.reason)}" if told.reason else "."
-    taken = f"`{told.rolls_back[:7]}`" if told.rolls_back else "what came by hand"
-    return f"Takes back {taken} and restores `{told.restores[:7]}`{why}\n\n"
+    taken = code(told.rolls_back[:7]) if told.rolls_back else "what came by hand"
+    return f"Takes back {taken} and restores {code(told.restores[:7])}{why}\n\n"
 
 
 def _rollout(result: UpdateResult) -> str:
     if not result.rollout:
         return ""
     if result.rollout.status == "skipped":
-        said = f"Rollout not waited for: {result.rollout.message}."
+        said = f"Rollout not waited for: {literal(result.rollout.message)}."
     elif result.rollout.status == "superseded":
-        said = f"Superseded on its way into the cluster: {result.rollout.message}."
+        said = f"Superseded on its way into the cluster: {literal(result.rollout.message)}."
     elif result.rollout.status == "suspended":
         said = f"Paused on its way into the cluster: {literal(result.rollout.message)}."
     else:
-        said = f"Argo CD: `{result.rollout.application}` is healthy at `{result.rollout.revision}`, "
+        said = f"Argo CD: {code(result.rollout.application)} is healthy at {code(result.rollout.revision)}, "
         said += f"after {result.rollout.seconds:.0f} s."
     endpoint = f" Its endpoint answers {literal(result.rollout.endpoint)}." if result.rollout.endpoint else ""
     return f"{said}{endpoint}\n\n"
 
 
 def changes(images: Sequence[ImageChange]) -> str:
-    """A table of images, before and after."""
-    rows = "\n".join(_change_row(change) for change in images)
-    return f"| image | before | now |\n| --- | --- | --- |\n{rows}\n"
+    """Which images change, from old to new: a list, because the dialog of an approval is too narrow for a table."""
+    return "".join(
+        f"- {code(each.new.name)}\n    - from {whole(each.old)}\n    - to {whole(each.new)}\n" for each in images
+    )
+
+
+def effect(result: UpdateResult) -> str:
+    """Say what the change does in the cluster, object by object, and what a person should know."""
+    objects = "".join(map(_object, result.objects))
+    warnings = "".join(f"**Warning:** {literal(each)}\n\n" for each in result.warnings)
+    return (f"Rendered by kustomize, these objects change:\n\n{objects}\n" if objects else "") + warnings
+
+
+def _object(change: ObjectChange) -> str:
+    images = "".join(f"    - {code(old) if old else 'none'} → {code(new)}\n" for old, new in change.images)
+    return f"- {code(change.object)} {change.effect}\n{images}"
 
 
 def _where(result: UpdateResult) -> str:
@@ -104,13 +117,12 @@ def _image_rows(image: BuiltImage) -> str:
     return f"| **{image.repository}**, {literal(image.reused) or 'built'}, as {tags} |\n| `{image.digest}` |"
 
 
-def _change_row(change: ImageChange) -> str:
-    return f"| `{change.new.name}` | {short(change.old)} | {short(change.new)} |"
+def whole(image: ImageRef | None) -> str:
+    """An image with its whole digest: whoever approves it has to be able to compare it."""
+    return "not there" if image is None else code(str(image))
 
 
-def short(image: ImageRef | None) -> str:
+def short(image: ImageRef) -> str:
     """An image as a person tells it from another one: of its digest the first twelve characters."""
-    if image is None:
-        return "not there"
     digest = image.digest or ""
-    return f"`{str(image).removesuffix(digest)}{digest[: len('sha256:') + 12]}`"
+    return code(f"{str(image).removesuffix(digest)}{digest[: len('sha256:') + 12]}")

@@ -1,9 +1,11 @@
 """The state of all environments as a person reads it: one page, and the ledger as rows of a table."""
 
 from tasks.core.gitops.status import Ahead, Entry, EnvironmentStatus, Status
-from tasks.core.models import ImageRef
 from tasks.core.report.markdown import short
-from tasks.core.text import literal
+from tasks.core.text import code, fenced, literal
+
+SHORT = len("sha256:") + 12
+"""Characters of a digest that tell it from another one."""
 
 
 def page(status: Status) -> str:
@@ -30,7 +32,7 @@ def _how(status: EnvironmentStatus) -> str:
         return "Never deployed to.\n\n"
     newest = status.history[0].deployment
     by = f" by {literal(newest.actor)}" if newest.actor else ""
-    source = f", source commit `{newest.sha}`" if newest.sha else ""
+    source = f", source commit {code(newest.sha)}" if newest.sha else ""
     return f"Since {newest.at:%Y-%m-%d %H:%M} UTC{by}, commit `{newest.commit[:7]}`{source}.\n\n"
 
 
@@ -38,7 +40,7 @@ def _difference(pair: Ahead) -> str:
     title = f"## In {pair.ahead} and not yet in {pair.behind}\n\n"
     if pair.unknown:
         return f"{title}Not known: {literal(pair.unknown)}\n"
-    return title + ("```diff\n" + "\n".join(pair.commits) + "\n```\n" if pair.commits else "Nothing.\n")
+    return title + (fenced("\n".join(pair.commits)) if pair.commits else "Nothing.\n")
 
 
 def _row(entry: Entry) -> dict[str, str]:
@@ -50,15 +52,11 @@ def _row(entry: Entry) -> dict[str, str]:
         "source": each.sha,
         "commit": each.commit,
         "fate": entry.fate,
-        "server": _short(each.server_digest),
-        "ui": _short(each.ui_digest),
+        "server": each.server_digest[:SHORT],
+        "ui": each.ui_digest[:SHORT],
         "by": each.actor,
         "run": each.run,
         "approved by": each.approved_by,
         "from": each.promoted_from or (f"restores {each.restores[:7]}" if each.restores else ""),
         "reason": each.reason,
     }
-
-
-def _short(digest: str) -> str:
-    return short(ImageRef("", digest=digest)).strip("`@") if digest else ""
