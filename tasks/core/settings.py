@@ -1,11 +1,11 @@
 """Everything that differs between one installation and another, read from the environment."""
 
-import tempfile
 from ast import literal_eval
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
+from platformdirs import user_cache_path
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -179,7 +179,8 @@ class Settings(BaseSettings):
         300, description="Seconds a run may wait as Late for a worker."
     )
     work_dir: Path = Field(
-        Path(tempfile.gettempdir()), description="Where fetched sources live while a run needs them."
+        default_factory=lambda: user_cache_path("flowise-delivery") / "work",
+        description="Where fetched sources live while a run needs them; a private folder of this user's by default.",
     )
 
     def endpoint(self, environment: Environment) -> str:

@@ -18,7 +18,7 @@ from tasks.core.errors import InvalidInput, NotFound, Unavailable
 from tasks.core.image_rules import unsupported_mount
 from tasks.core.images import ImageSpec
 from tasks.core.system.process import CommandFailed
-from tasks.core.system.temp_dir import scratch
+from tasks.core.system.temp_dir import temp_dir
 
 CHUNK = 1 << 18
 """How much of a context is sent, and held, at a time."""
@@ -155,7 +155,7 @@ class Source:
 @contextmanager
 def checkout(where: git.Remote, sha: str, work_dir: Path) -> Iterator[Source]:
     """A commit to build from; what was fetched of it is gone on leaving. Nothing is fetched before it is used."""
-    with scratch(work_dir) as folder:
+    with temp_dir(work_dir) as folder:
         yield Source(where, sha, folder / "source.git")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks.core import git
 from tasks.core.errors import InvalidInput
 from tasks.core.models import TAG_PATTERN, Environment, Target
-from tasks.core.system.temp_dir import scratch
+from tasks.core.system.temp_dir import temp_dir
 
 SHORT = 7
 """Characters of a sha in a tag, as in the user's workflow."""
@@ -33,6 +33,6 @@ def target(
             f"tag_version {(tag_version or '')[:150]!r} does not make a tag.",
             "Use letters, digits, dots, dashes and underscores, such as v1.2.0.",
         )
-    with scratch(work_dir) as folder:
+    with temp_dir(work_dir) as folder:
         sha = git.resolve(where, ref, folder / "refs.git")
     return Target(environment=environment, sha=sha, tag=f"{prefix}{sha[:SHORT]}", node_version=node_version)

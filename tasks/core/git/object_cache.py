@@ -12,6 +12,8 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from tasks.core.git.objects import Object
 
 MOST = 200
@@ -33,7 +35,7 @@ class ObjectCache:
 
     def copy(self, name: str, objects: Path) -> bool:
         """Put an object into another repository's folder of objects; whether there is one."""
-        with suppress(OSError, RuntimeError, zlib.error):
+        with suppress(OSError, zlib.error):
             file = self._folder() / name
             stored = zlib.decompress(file.read_bytes())
             if hashlib.sha1(stored).hexdigest() == name:  # noqa: S324 - git's name for it
@@ -48,7 +50,7 @@ class ObjectCache:
         """Have an object stay."""
         if len(found.content) > LARGEST:
             return
-        with suppress(OSError, RuntimeError):
+        with suppress(OSError):
             folder = self._folder()
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _write(b"%b %d\0%b" % (found.kind.encode(), len(found.content), found.content), folder / name)
@@ -57,10 +59,7 @@ class ObjectCache:
                     old.unlink()
 
     def _folder(self) -> Path:
-        cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        if not cache.is_absolute():
-            cache = Path.home() / ".cache"  # RuntimeError where there is no home
-        return cache / "flowise-delivery/objects" / self._name
+        return user_cache_path("flowise-delivery") / "objects" / self._name
 
 
 def _write(stored: bytes, place: Path) -> None:

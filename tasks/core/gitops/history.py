@@ -8,7 +8,7 @@ from tasks.core.errors import NotFound
 from tasks.core.gitops import guard, overlay
 from tasks.core.gitops.writer import GitOps, on_branch
 from tasks.core.models import Environment, ImageRef
-from tasks.core.system.temp_dir import scratch
+from tasks.core.system.temp_dir import temp_dir
 
 SHORTEST = 1.0
 """Seconds that a last question gets when there is no time left."""
@@ -39,7 +39,7 @@ class GitOpsHistory:
             AccessDenied, Unavailable: as the git server answers.
         """
         here = self._in_time()
-        with scratch(here.work_dir) as folder:
+        with temp_dir(here.work_dir) as folder:
             try:
                 return guard.is_ancestor(here.where, self._commit, revision, folder / "gitops.git")
             except NotFound:

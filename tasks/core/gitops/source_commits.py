@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tasks.core import git
 from tasks.core.errors import DeliveryError
-from tasks.core.system.temp_dir import scratch
+from tasks.core.system.temp_dir import temp_dir
 from tasks.core.text import fenced, literal, one_line
 
 SHOWN = 20
@@ -42,7 +42,7 @@ def between(old: str, new: str, source: git.Remote, work_dir: Path, most: int = 
     Raises:
         NotFound, AccessDenied, Unavailable: as the git server answers.
     """
-    with scratch(work_dir) as folder:
+    with temp_dir(work_dir) as folder:
         here = folder / "source.git"
         git.init(here, source)
         # The whole history, but commits alone: a shallow one has commits that only seem to be new.

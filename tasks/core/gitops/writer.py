@@ -17,7 +17,7 @@ from tasks.core.gitops.effect import effect_of
 from tasks.core.gitops.ledger import Deployment
 from tasks.core.images import Images
 from tasks.core.models import Approval, Environment, ImageRef, ImageUpdate, Origin, Render, UpdateResult
-from tasks.core.system.temp_dir import scratch, turn
+from tasks.core.system.temp_dir import temp_dir, turn
 
 PATIENCE = 120.0
 """Seconds to go on after lost races before the next retry is Prefect's."""
@@ -60,7 +60,7 @@ def on_branch(repository: GitOps) -> Iterator[Branch]:
     Raises:
         NotFound, AccessDenied, Unavailable: as the git server answers.
     """
-    with scratch(repository.work_dir) as folder, _branch(repository, repository.branch, folder) as branch:
+    with temp_dir(repository.work_dir) as folder, _branch(repository, repository.branch, folder) as branch:
         branch.fetch()
         yield branch
 
@@ -157,7 +157,7 @@ def write(
     """
     started, lost = time.monotonic(), 0
     images = origin.images if origin else images_of(update, registry, repository.images)
-    with scratch(repository.work_dir) as folder, _branch(repository, repository.branch, folder) as branch:
+    with temp_dir(repository.work_dir) as folder, _branch(repository, repository.branch, folder) as branch:
         while True:
             try:
                 with turn(repository.work_dir):

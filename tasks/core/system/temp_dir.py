@@ -1,16 +1,19 @@
-"""Folders that live as long as the run that made them, even when that run is killed."""
+"""Folders that live as long as the run that made them, even if that run is killed."""
 
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tasks.core.errors import InvalidInput
+
 TURN = 30.0
-"""Seconds to wait for the writers before this one, which are done in less than one each where all is well."""
+"""Seconds to wait for the writers before this one, each of which takes less than one if all is well."""
 
 PREFIX = "flowise-"
 NAMES = f"{PREFIX}{'?' * 8}"
@@ -22,17 +25,27 @@ GRACE = 60.0
 
 
 @contextmanager
-def scratch(work_dir: Path) -> Iterator[Path]:
-    """A new folder in ``work_dir``, gone on leaving. What killed runs left there is taken away on entering.
+def temp_dir(work_dir: Path) -> Iterator[Path]:
+    """Make a new folder in ``work_dir``, which is removed on leaving; first remove what killed runs left there.
 
-    The owner holds a lock on a file beside it, which the kernel lets go when the owner is gone, however it went and
-    in whichever container it ran; ``tempfile`` alone cannot tell.
+    Only this user can read it. The owner holds a lock on a file beside it, which the kernel releases when the owner is
+    gone, however it went and in whichever container it ran; ``tempfile`` alone can't tell. Folders of other users, and
+    links, are left untouched.
+
+    Raises:
+        InvalidInput: ``work_dir`` can't be created or written to.
     """
-    work_dir.mkdir(parents=True, exist_ok=True)
-    _sweep(work_dir)
-    folder, held = _made(work_dir)
     try:
-        _content(folder).mkdir()
+        work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sweep(work_dir)
+        folder, held = _made(work_dir)
+    except OSError as error:
+        raise InvalidInput(
+            f"The work directory {work_dir} can't be used: {error.strerror}.",
+            "Set WORK_DIR to a folder that only this user can write to.",
+        ) from None
+    try:
+        _content(folder).mkdir(mode=0o700)
         yield _content(folder)
     finally:
         _remove(folder)
@@ -41,16 +54,16 @@ def scratch(work_dir: Path) -> Iterator[Path]:
 
 @contextmanager
 def turn(work_dir: Path) -> Iterator[None]:
-    """One after the other, for what is lost when done at the same time, such as pushes to one branch.
+    """Wait for this process's turn at what fails if it is done at the same time, such as pushes to one branch.
 
-    A courtesy between the processes of one machine, which nothing depends on: after :data:`TURN` seconds one goes on
-    unasked, and at once on a file system that knows no such locks. The folder itself is what is locked: the kernel
-    lets go of it with the process, and nothing is left.
+    A courtesy between the processes of one user on one machine, which nothing depends on: after :data:`TURN` seconds it
+    goes on anyway, and at once if the file system has no such locks or if other users can open the folder, because they
+    could hold its lock. The folder itself is locked: the kernel releases it with the process, and nothing is left.
     """
     folder, until = os.open(work_dir, os.O_RDONLY), time.monotonic() + TURN
     try:
         with suppress(OSError):
-            while not _locked(folder) and time.monotonic() < until:
+            while _is_private(os.fstat(folder)) and not _locked(folder) and time.monotonic() < until:
                 time.sleep(0.01)
         yield
     finally:
@@ -58,10 +71,10 @@ def turn(work_dir: Path) -> Iterator[None]:
 
 
 def _made(work_dir: Path) -> tuple[Path, int]:
-    """A new folder and the lock on it; another one where somebody swept before there was a lock."""
+    """Return a new folder and the lock on it; try again if another run removed it before it was locked."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=work_dir))
-        held = os.open(folder / HELD, os.O_CREAT | os.O_RDWR, 0o600)
+        held = os.open(folder / HELD, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         fcntl.flock(held, fcntl.LOCK_EX)
         if (folder / HELD).exists():
             return folder, held
@@ -73,13 +86,14 @@ def _content(folder: Path) -> Path:
 
 
 def _remove(folder: Path) -> None:
-    # The lock's file last: what is left by one who is killed meanwhile is still known to be nobody's.
-    shutil.rmtree(_content(folder), ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    # The lock's file last: what a killed run leaves meanwhile is still known to be nobody's.
+    with suppress(RecursionError):  # deeper than any file system's own tools make it: it stays
+        shutil.rmtree(_content(folder), ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _locked(file: int) -> bool:
-    """Whether the lock is ours now; others' errors than that somebody has it are raised."""
+    """Whether the lock is ours now; raise any error but that another process has it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -89,13 +103,19 @@ def _locked(file: int) -> bool:
 
 def _sweep(work_dir: Path) -> None:
     for folder in work_dir.glob(NAMES):
-        with suppress(OSError):  # another run sweeps, too, or it is somebody else's folder
-            _take_away(folder)
+        with suppress(OSError):  # another run sweeps, too, or it isn't ours
+            if _is_private(folder.lstat()):
+                _take_away(folder)
+
+
+def _is_private(status: os.stat_result) -> bool:
+    """Whether it is a folder of this user's that other users can't open."""
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
 def _take_away(folder: Path) -> None:
     try:
-        held = os.open(folder / HELD, os.O_RDWR)
+        held = os.open(folder / HELD, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:  # killed before there was a lock, or behind it: empty. Others are not ours.
         if time.time() - folder.stat().st_mtime > GRACE:
             folder.rmdir()

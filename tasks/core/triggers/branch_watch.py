@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tasks.core import git
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.models import Value
-from tasks.core.system.temp_dir import scratch
+from tasks.core.system.temp_dir import temp_dir
 
 
 class Seen(Value):
@@ -89,7 +89,7 @@ def changed_files(where: git.Remote, old: str, new: str, work_dir: Path) -> list
         AccessDenied, Unavailable: as the git server answers.
     """
     fetch = ("fetch", "-q", "--depth=1", "--filter=blob:none", "--no-tags", "origin", old, new)
-    with scratch(work_dir) as folder:
+    with temp_dir(work_dir) as folder:
         repository = folder / "watch.git"
         git.init(repository, where)
         try:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.core.system.temp_dir import GRACE, scratch, turn
+from tasks.core.errors import InvalidInput
+from tasks.core.system.temp_dir import GRACE, temp_dir, turn
 
 HOLD = """
 import pathlib, sys
-from tasks.core.system.temp_dir import scratch
-with scratch(pathlib.Path(sys.argv[1])) as folder:
+from tasks.core.errors import InvalidInput
+from tasks.core.system.temp_dir import temp_dir
+with temp_dir(pathlib.Path(sys.argv[1])) as folder:
     print(folder, flush=True)
     input()
 """
@@ -35,7 +37,7 @@ def age(folder: Path) -> None:
 
 
 def test_it_is_gone_on_leaving(tmp_path: Path) -> None:
-    with scratch(tmp_path / "new") as folder:
+    with temp_dir(tmp_path / "new") as folder:
         (folder / "deep" / "er").mkdir(parents=True)
     assert list((tmp_path / "new").iterdir()) == []
 
@@ -46,7 +48,7 @@ def test_a_killed_run_s_folder_goes_and_a_living_one_s_stays(tmp_path: Path) -> 
     killed.wait()
     (tmp_path / "flowise-of-somebody-else").mkdir()
     age(tmp_path / "flowise-of-somebody-else")
-    with scratch(tmp_path):
+    with temp_dir(tmp_path):
         assert not left.exists()
         assert kept.exists()
         assert (tmp_path / "flowise-of-somebody-else").exists()
@@ -56,10 +58,10 @@ def test_a_killed_run_s_folder_goes_and_a_living_one_s_stays(tmp_path: Path) -> 
 
 def test_an_empty_folder_that_is_just_being_made_stays(tmp_path: Path) -> None:
     made = Path(tempfile.mkdtemp(prefix="flowise-", dir=tmp_path))
-    with scratch(tmp_path):
+    with temp_dir(tmp_path):
         assert made.exists()
     age(made)
-    with scratch(tmp_path):
+    with temp_dir(tmp_path):
         assert not made.exists()
 
 
@@ -69,15 +71,15 @@ def test_a_sweep_that_is_faster_than_the_lock_does_no_harm(tmp_path: Path, monke
     def late(file: int, how: int) -> None:
         if how == fcntl.LOCK_EX and not swept:
             swept.extend(tmp_path.iterdir())
-            with scratch(tmp_path):
+            with temp_dir(tmp_path):
                 assert not swept[0].exists()
         flock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    with scratch(tmp_path) as folder:
+    with temp_dir(tmp_path) as folder:
         assert folder.exists()
         assert folder.parent not in swept
-        with scratch(tmp_path):
+        with temp_dir(tmp_path):
             assert folder.exists()
     assert list(tmp_path.iterdir()) == []
 
@@ -91,7 +93,7 @@ def test_killed_while_it_is_made_or_taken_away_nothing_stays(kills: int, tmp_pat
     assert died == -signal.SIGKILL
     if kills in EMPTY:
         age(left)
-    with scratch(tmp_path):
+    with temp_dir(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -101,7 +103,8 @@ EMPTY = (2, 7)
 
 KILLED = """
 import os, pathlib, sys
-from tasks.core.system.temp_dir import scratch
+from tasks.core.errors import InvalidInput
+from tasks.core.system.temp_dir import temp_dir
 
 calls = iter(range(int(sys.argv[2])))
 
@@ -111,7 +114,7 @@ def killing(event, arguments):
             os.kill(os.getpid(), 9)
 
 sys.addaudithook(killing)
-with scratch(pathlib.Path(sys.argv[1])) as folder:
+with temp_dir(pathlib.Path(sys.argv[1])) as folder:
     (folder / "a").write_text("b")
 """
 
@@ -122,8 +125,84 @@ def test_what_is_called_alike_and_holds_something_is_somebody_else_s(content: di
     for name, text in content.items():
         (other / name).write_text(text)
     age(other)
-    with scratch(tmp_path):
+    with temp_dir(tmp_path):
         assert other.exists() is bool(content)
+
+
+def test_only_this_user_can_read_it(tmp_path: Path) -> None:
+    with temp_dir(tmp_path / "new") as folder:
+        for each in (folder, folder.parent, tmp_path / "new"):
+            assert each.stat().st_mode & 0o777 == 0o700, each
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o750, 0o705])
+def test_a_folder_that_others_can_open_is_left_untouched(mode: int, tmp_path: Path) -> None:
+    theirs = tmp_path / "flowise-aaaaaaaa"
+    theirs.mkdir()
+    (theirs / ".held").touch()
+    theirs.chmod(mode)
+    with temp_dir(tmp_path):
+        assert (theirs / ".held").exists()
+
+
+def test_a_folder_of_another_user_is_left_untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = Path(tempfile.mkdtemp(prefix="flowise-", dir=tmp_path))
+    (theirs / ".held").touch()
+    monkeypatch.setattr(os, "geteuid", lambda: theirs.stat().st_uid + 1)
+    with temp_dir(tmp_path):
+        assert (theirs / ".held").exists()
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    (elsewhere / ".held").touch()
+    (elsewhere / "content").mkdir()
+    (tmp_path / "flowise-aaaaaaaa").symlink_to(elsewhere)
+    held = Path(tempfile.mkdtemp(prefix="flowise-", dir=tmp_path))
+    (tmp_path / "precious").touch()
+    (held / ".held").symlink_to(tmp_path / "precious")
+    with temp_dir(tmp_path):
+        assert (elsewhere / "content").exists()
+    assert (tmp_path / "precious").exists()
+
+
+def test_a_folder_too_deep_to_remove_ends_no_run(tmp_path: Path) -> None:
+    left = Path(tempfile.mkdtemp(prefix="flowise-", dir=tmp_path))
+    (left / ".held").touch()
+    here, depth = Path.cwd(), 1100
+    os.chdir(left)
+    try:
+        for name in ("content", *["d"] * depth):
+            Path(name).mkdir()
+            os.chdir(name)
+    finally:
+        os.chdir(here)
+    with temp_dir(tmp_path) as folder:
+        assert folder.is_dir()
+    subprocess.run(["rm", "-rf", str(left)], check=True)
+
+
+def test_a_work_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(InvalidInput, match="file/work can't be used: Not a directory") as failure,
+        temp_dir(tmp_path / "file" / "work"),
+    ):
+        pass
+    assert "WORK_DIR" in failure.value.hint
+
+
+def test_a_lock_that_other_users_could_hold_is_not_waited_for(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o755)
+    theirs = os.open(shared, os.O_RDONLY)
+    fcntl.flock(theirs, fcntl.LOCK_EX)
+    started = time.monotonic()
+    with turn(shared):
+        assert time.monotonic() - started < 5
+    os.close(theirs)
 
 
 def test_a_turn_comes_at_once_where_nothing_can_be_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
