@@ -22,6 +22,7 @@ from h2.exceptions import ProtocolError
 from tasks.core.build.engine_errors import refused
 from tasks.core.build.protobuf import field, fields
 from tasks.core.errors import DeliveryError
+from tasks.core.registry.docker_config import IDENTITY
 
 Login = Callable[[str], tuple[str, str] | None]
 """User and password for a registry's host; ``None`` where nobody has to log in."""
@@ -40,14 +41,9 @@ PREFIX = 5
 def session(client: docker.APIClient, login: Login) -> Iterator[str]:
     """Open a session and yield its id, for ``docker_engine.build``; with the block it ends.
 
-    An engine behind ``ssh://`` gets none, and pulls without a login: the id is empty.
-
     Raises:
         InvalidInput, Unavailable: the engine opens no session.
     """
-    if "ssh" in client.base_url:
-        yield ""
-        return
     name = uuid.uuid4().hex
     with _upgraded(client, name) as response:
         if response.status_code != requests.codes.switching_protocols:
@@ -136,7 +132,8 @@ class Answers:
         # auth.proto: CredentialsRequest {host=1}, CredentialsResponse {username=1 secret=2}
         host = next((value.decode() for number, value in fields(request) if number == 1), "")
         try:
-            found = self._login(host)
+            user, secret = self._login(host) or ("", "")
         except DeliveryError:  # whoever needs this login will be told by the registry
-            found = None
-        return b"".join(field(number, value.encode()) for number, value in enumerate(found or (), start=1))
+            return b""
+        named = field(1, user.encode()) if user != IDENTITY else b""  # an identity token belongs to nobody
+        return named + field(2, secret.encode()) if secret else b""

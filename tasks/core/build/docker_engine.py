@@ -10,10 +10,8 @@ from typing import Any
 
 import docker
 import requests
-import urllib3
-from docker.errors import APIError, DockerException, StreamParseError
+from docker.errors import APIError
 from docker.types import CancellableStream
-from docker.utils import kwargs_from_env
 from docker.utils.json_stream import json_stream
 
 from tasks.core.build.buildkit import ALONE, Help, Progress
@@ -33,29 +31,6 @@ BUILT = "flowise.invalid/built"
 
 PUSHED = re.compile(r"\S+: digest: (sha256:[0-9a-f]{64}) size: [0-9]+")
 """The status that ends a push. The containerd image store reports the digest there and nowhere else."""
-
-
-@contextmanager
-def engine(timeout: int) -> Iterator[docker.APIClient]:
-    """The engine that ``DOCKER_HOST`` names, the local one by default; ``timeout`` bounds each of its silences.
-
-    Raises:
-        Unavailable: no engine answers there, or it stopped answering.
-    """
-    try:
-        client = docker.APIClient(version="auto", timeout=timeout, **kwargs_from_env())
-    except DockerException as error:
-        raise Unavailable(
-            f"No Docker Engine answers: {error}.",
-            "Start it, or set DOCKER_HOST to one that this user may use.",
-        ) from None
-    client.max_redirects = 0  # the logins of registries go with the calls, and would go with redirects
-    try:
-        yield client
-    except (requests.RequestException, urllib3.exceptions.HTTPError, StreamParseError) as error:
-        raise Unavailable(f"The Docker Engine stopped answering: {error}.", "Was it restarted?") from None
-    finally:
-        client.close()
 
 
 def build(
@@ -174,7 +149,7 @@ def push(
     built: str,
     reference: str,
     tag: str,
-    auth: dict[str, str] | None,
+    auth: Mapping[str, str] | None,
     log: Log,
     progress: Fraction = lambda _: None,
 ) -> str:
@@ -185,7 +160,7 @@ def push(
         built: id of the image in the engine.
         reference: ``registry/repository``.
         tag: the tag to push it under.
-        auth: ``username`` and ``password``; ``None`` to use what ``docker login`` left.
+        auth: ``username`` and ``password``, or an ``identitytoken``; ``None`` to push without a login.
         log: is called with each line of progress.
         progress: is called with the fraction of the layers that are there.
 
@@ -195,7 +170,7 @@ def push(
     digest, layers = "", Layers(log, progress)
     try:
         client.tag(built, reference, tag)
-        for record in client.push(reference, tag=tag, auth_config=auth, stream=True, decode=True):
+        for record in client.push(reference, tag=tag, auth_config=auth or {}, stream=True, decode=True):
             if "error" in record:
                 raise push_error(f"{reference}:{tag}", record["error"])
             if pushed := PUSHED.fullmatch(str(record.get("status", ""))):

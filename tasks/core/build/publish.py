@@ -12,12 +12,13 @@ import docker
 from tasks.core.build import docker_engine
 from tasks.core.build.buildkit import Help
 from tasks.core.build.buildkit_session import session
+from tasks.core.build.connection import connect, find_engine
 from tasks.core.build.context import Source
 from tasks.core.build.tags import point_tags
-from tasks.core.errors import Conflict, DeliveryError, LoginExpired, Unavailable
+from tasks.core.errors import AccessDenied, Conflict, DeliveryError, LoginExpired, Unavailable
 from tasks.core.images import ImageSpec
 from tasks.core.models import Target
-from tasks.core.registry.docker_config import docker_login
+from tasks.core.registry.docker_config import IDENTITY, docker_login, proxy_arguments
 from tasks.core.registry.oci import Credentials, Registry
 
 Log = Callable[[str], None]
@@ -60,13 +61,13 @@ def build_and_push(
     """
     registry.check(image.name)
     context = source.context(image)  # raises where there is none; nothing is read of it yet
-    with docker_engine.engine(timeout) as engine:
+    with connect(timeout) as engine:
         with closing(context), session(engine, partial(_login, registry)) as opened:
             built = docker_engine.build(
                 engine,
                 image,
                 context,
-                image.arguments(target.node_version),
+                proxy_arguments(find_engine().host) | image.arguments(target.node_version),
                 timeout=timeout,
                 log=log,
                 progress=partial(progress, "build"),
@@ -125,12 +126,24 @@ def _push(
     """Push with a login made now, after the build; and with another one where that expires meanwhile."""
 
     def once() -> str:
-        user, password = registry.credentials() or ("", "")
-        auth = {"username": user, "password": password} if user else None
-        return docker_engine.push(engine, built, f"{registry.host}/{repository}", tag, auth, log, progress)
+        return docker_engine.push(
+            engine, built, f"{registry.host}/{repository}", tag, _auth(registry, log), log, progress
+        )
 
     try:
         return once()
     except LoginExpired as expired:
         log(f"{expired.message} Once more, with a new login.")
         return once()
+
+
+def _auth(registry: Registry, log: Log) -> dict[str, str]:
+    """Return the login for a push as the engine's API takes it; a registry may do without one."""
+    try:
+        user, password = registry.credentials() or ("", "")
+    except AccessDenied as unreadable:
+        log(f"Pushing without a login: {unreadable.message}")
+        return {}
+    if user == IDENTITY:
+        return {"identitytoken": password}
+    return {"username": user, "password": password} if user else {}

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from tasks.core.errors import AccessDenied, Conflict, DeliveryError, InvalidInput, LoginExpired, NotFound, Unavailable
-from tasks.core.registry.docker_config import docker_login
+from tasks.core.registry.docker_config import IDENTITY, docker_login
 from tasks.core.registry.errors import meaning, refusal
 from tasks.core.system.http import request_with_deadline
 
@@ -168,7 +168,11 @@ class Registry:
                     f"The registry {self.host} asks for its credentials over plain HTTP, at {realm.host}.",
                     "They were not sent. Make its token server use HTTPS.",
                 )
-            answer = self._exchange("GET", realm, params=query, auth=credentials)
+            if credentials and credentials[0] == IDENTITY:  # as RFC 6749, section 6
+                form = query | {"grant_type": "refresh_token", "refresh_token": credentials[1], "client_id": "docker"}
+                answer = self._exchange("POST", realm, data=form)
+            else:
+                answer = self._exchange("GET", realm, params=query, auth=credentials)
             if not answer.is_success:
                 raise self._explain(answer, repository, "token")
             body = answer.json()

@@ -3,6 +3,7 @@
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -82,6 +83,20 @@ def start(
     # A session of its own, so that the helpers a program starts (git's transports) can be ended with it.
     return subprocess.Popen(
         command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+    )
+
+
+def attach(
+    command: Sequence[str], connection: socket.socket, *, env: Mapping[str, str], stderr: int
+) -> "subprocess.Popen[bytes]":
+    """Start a program whose input and output are a connection, until :func:`end`."""
+    return subprocess.Popen(
+        command,
+        env=env,
+        stdin=connection.fileno(),
+        stdout=connection.fileno(),
+        stderr=stderr,
+        start_new_session=True,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.build import docker_engine
+from tasks.core.build.connection import connect
 from tasks.core.errors import AccessDenied, LoginExpired, Terminal, Unavailable
 from tasks.core.registry.oci import Registry
 from tests.core.conftest import APP, SHELL
@@ -166,6 +167,6 @@ def test_an_engine_whose_disk_is_full(tmp_path: Path, monkeypatch: pytest.Monkey
             archive.addfile(entry, io.BytesIO(content))
     with optional(engine(tmp_path / "engine", disk="24m")) as url:
         monkeypatch.setenv("DOCKER_HOST", url)
-        with pytest.raises(Terminal, match="no space left") as failure, docker_engine.engine(30) as small:
+        with pytest.raises(Terminal, match="no space left") as failure, connect(30) as small:
             docker_engine.build(small, APP, iter([context.getvalue()]), {}, timeout=30, log=lambda _: None)
     assert "prune" in failure.value.hint

@@ -6,8 +6,8 @@ import pytest
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, TrailersReceived
 
-from tasks.core.build import docker_engine
 from tasks.core.build.buildkit_session import Answers, session
+from tasks.core.build.connection import connect
 from tasks.core.errors import AccessDenied
 
 AUTH = "/moby.filesync.v1.Auth/"
@@ -51,7 +51,7 @@ def test_other_calls() -> None:
 
 
 def test_a_session_ends_with_its_block(docker_host: str) -> None:
-    with docker_engine.engine(5) as engine:
+    with connect(5) as engine:
         with session(engine, {}.get) as first, session(engine, {}.get) as second:
             assert first != second
         with pytest.raises(KeyError), session(engine, {}.get):

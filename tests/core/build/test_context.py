@@ -14,6 +14,7 @@ import pytest
 from tasks.core import git
 from tasks.core.build import context as source_module
 from tasks.core.build import docker_engine
+from tasks.core.build.connection import connect
 from tasks.core.build.context import Source, checkout
 from tasks.core.errors import NotFound, Unavailable
 from tasks.core.images import SERVER, ImageSpec
@@ -202,7 +203,7 @@ def test_the_first_entry_is_one_the_engine_knows_an_archive_by(bare: Path, tmp_p
 @pytest.mark.usefixtures("docker_host")
 def test_the_engine_takes_a_context_that_begins_with_a_long_name(bare: Path, tmp_path: Path) -> None:
     sha = commit(bare, {"A" * 90 + "/" + "b" * 90: "x", "Dockerfile": "FROM scratch\nCOPY . /\n"})
-    with docker_engine.engine(30) as engine:
+    with connect(30) as engine:
         sent = context(bare, sha, tmp_path)
         built = docker_engine.build(engine, AT_ROOT, sent, {}, timeout=30, log=lambda _: None)
         assert engine.inspect_image(built)["RootFS"]["Layers"]
@@ -213,7 +214,7 @@ def test_the_engine_takes_a_context_that_begins_with_a_long_name(bare: Path, tmp
 def test_the_engine_follows_a_dockerfile_that_is_a_link(bare: Path, tmp_path: Path) -> None:
     sha = commit_links(bare, {"linked": "Dockerfile"})
     image = ImageSpec(name="app", dockerfile="linked")
-    with docker_engine.engine(30) as engine, closing(context(bare, sha, tmp_path, image)) as sent:
+    with connect(30) as engine, closing(context(bare, sha, tmp_path, image)) as sent:
         built = docker_engine.build(engine, image, sent, {}, timeout=30, log=lambda _: None)
         engine.remove_image(built, force=True)
 

@@ -14,6 +14,7 @@ import docker
 import pytest
 
 from tasks.core.build import docker_engine
+from tasks.core.build.connection import connect
 from tasks.core.errors import (
     AccessDenied,
     BuildFailed,
@@ -47,7 +48,7 @@ class Builder:
     def __call__(
         self, dockerfile: str, *, log: Callable[[str], None] = lambda _: None, timeout: float = 30, **build_args: str
     ) -> str:
-        with docker_engine.engine(30) as engine:
+        with connect(30) as engine:
             image = docker_engine.build(engine, IMAGE, context(dockerfile), build_args, timeout=timeout, log=log)
         self.built.append(image)
         return image
@@ -72,7 +73,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 def test_a_login_does_not_follow_a_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
     with moved(307, {"/version": {"ApiVersion": "1.41"}}) as servers:
         monkeypatch.setenv("DOCKER_HOST", servers.url.replace("http://", "tcp://"))
-        with pytest.raises(Unavailable, match="stopped answering"), docker_engine.engine(5) as client:
+        with pytest.raises(Unavailable, match="stopped answering"), connect(5) as client:
             client.push("registry.example.com/app", auth_config={"username": USER, "password": PASSWORD})
     assert servers.seen == []
 
@@ -138,14 +139,14 @@ def test_a_base_image_out_of_reach(build: Builder, base: str) -> None:
 @pytest.mark.usefixtures("docker_host")
 def test_a_platform_the_engine_does_not_know() -> None:
     image = ImageSpec.model_construct(name="app", dockerfile="Dockerfile", platform="no/such/plat/form")
-    with docker_engine.engine(30) as engine, pytest.raises(InvalidInput, match="platform"):
+    with connect(30) as engine, pytest.raises(InvalidInput, match="platform"):
         docker_engine.build(engine, image, context("FROM scratch\n"), {}, timeout=30, log=lambda _: None)
 
 
 @pytest.mark.parametrize("host", ["tcp://127.0.0.1:1", "unix:///nonexistent/docker.sock"])
 def test_no_engine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
-    with pytest.raises(Unavailable) as failure, docker_engine.engine(5):
+    with pytest.raises(Unavailable) as failure, connect(5):
         pass
     assert "DOCKER_HOST" in failure.value.hint
 
@@ -163,7 +164,7 @@ GOES_AWAY = {
 @pytest.mark.parametrize("answer", GOES_AWAY.values(), ids=GOES_AWAY)
 def test_an_engine_that_goes_away_while_it_builds(dying: Callable[[bytes], None], answer: bytes) -> None:
     dying(answer)
-    with pytest.raises(Unavailable) as failure, docker_engine.engine(5) as engine:
+    with pytest.raises(Unavailable) as failure, connect(5) as engine:
         docker_engine.build(engine, IMAGE, iter([b"context\n"]), {}, timeout=5, log=lambda _: None)
     assert "restarted" in failure.value.hint
 
@@ -376,7 +377,7 @@ def push(
     auth: dict[str, str] | None,
     log: Callable[[str], None] = lambda _: None,
 ) -> str:
-    with docker_engine.engine(30) as engine:
+    with connect(30) as engine:
         return docker_engine.push(engine, built, reference, tag, auth, log)
 
 

@@ -1,6 +1,7 @@
 """An image of a commit goes to a real registry: one digest, three tags, and nothing built in vain."""
 
 import io
+import json
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -16,6 +17,7 @@ from tasks.core.errors import Conflict, NotFound, Unavailable
 from tasks.core.images import SERVER, ImageSpec
 from tasks.core.models import Target
 from tasks.core.registry.oci import Registry
+from tests.core.conftest import SHELL
 from tests.sandbox import registry as sandbox
 from tests.sandbox import repositories
 from tests.sandbox.processes import free_port
@@ -79,6 +81,21 @@ def test_tags_of_an_image_that_is_not_there(images: sandbox.Registry) -> None:
     with asking(images.host) as registry, pytest.raises(NotFound):
         point_tags(registry, "unpointed/app", f"sha256:{'0' * 64}", ("latest",), lambda _: None)
     assert images.digest("unpointed/app", "latest") == old
+
+
+@pytest.mark.usefixtures("docker_host")
+def test_docker_s_config_without_its_helper_and_with_a_proxy(
+    deliver: Callable[..., str], images: sandbox.Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An open registry needs no login; the proxy reaches the build's steps, and no image."""
+    config = {"credsStore": "gone", "proxies": {"default": {"httpsProxy": "http://proxy.invalid:3128"}}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    lines: list[str] = []
+    digest = deliver(f"{SHELL}RUN echo through $HTTPS_PROXY {tmp_path}\n", images.host, lines.append)
+    assert any(line.startswith("Pushing without a login") and "docker-credential-gone" in line for line in lines)
+    assert any(line.endswith(f"through http://proxy.invalid:3128 {tmp_path}") for line in lines)
+    assert "proxy.invalid" not in json.dumps(images.config("app", digest))
 
 
 class Immutable:
