@@ -29,6 +29,10 @@ else
     need "$engine || command -v ip" iproute2
     if [ "${1:-}" = tests ] || [ "${1:-}" = engines ]; then
         [ "$(id -u)" != 0 ] || need 'command -v debootstrap' debootstrap
+        need 'command -v systemd-analyze' systemd
+        need 'command -v nginx' nginx-light
+        need 'command -v caddy' caddy
+        need 'command -v openssl' openssl
         need 'command -v chromium || command -v google-chrome' chromium
         need 'command -v initdb || ls /usr/lib/postgresql/*/bin/initdb' postgresql
     fi
