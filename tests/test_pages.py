@@ -144,3 +144,14 @@ def test_the_map_names_every_package() -> None:
     text = (PROJECT / "CONTRIBUTING.md").read_text()
     for path in (path for folder in ("flows", "tasks") for path in (PROJECT / folder).rglob("__init__.py")):
         assert f"`{path.parent.relative_to(PROJECT).as_posix()}/`" in text, path
+
+
+def test_the_tests_that_the_security_page_names_exist() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (PROJECT / "docs/security.md").read_text()))
+    written = {
+        name
+        for path in (PROJECT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    assert len(named) > 10
+    assert named <= written, named - written
