@@ -2,8 +2,6 @@
 
 from functools import partial
 
-from prefect.states import Completed
-
 from tasks.approval import ask, needed
 from tasks.core.errors import DeliveryError, Inconclusive, RolledBack, RolloutFailed
 from tasks.core.models import Approval, ImageUpdate, Origin, UpdateResult
@@ -16,6 +14,7 @@ from tasks.pull_request import open_pull_request
 from tasks.rollout import check_health, rollout
 from tasks.runtime.cancellation import said_if_stopped
 from tasks.runtime.concurrency import one_run_in
+from tasks.runtime.skipped import value_of
 from tasks.summary import summarize_update
 from tasks.update_kustomization import update_kustomization
 
@@ -39,8 +38,6 @@ def deliver(
     elif not result.skipped and not dry_run:
         result = shown_on_github(update, partial(roll_out_or_back, update, result))
     summarize_update(result)
-    if why := overtaken(result):
-        return Completed(name=_state(result), message=why, data=result)
     return result
 
 
@@ -49,7 +46,7 @@ def write(
 ) -> UpdateResult:
     """Commit the update, unless it must not be or is not approved; nobody waits for the environment meanwhile."""
     with one_run_in(update.environment), said_if_stopped(WRITING):
-        return update_kustomization(update, force, dry_run, approval, origin)
+        return value_of(update_kustomization(update, force, dry_run, approval, origin))
 
 
 def roll_out_or_back(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
@@ -70,9 +67,9 @@ def roll_out_or_back(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
 def roll_out(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
     """See the commit into the cluster, and its endpoint answer."""
     with said_if_stopped(WRITTEN % result.commit[:7]):
-        arrived = rollout(result)
+        arrived = value_of(rollout(result))
         if arrived.status not in ("superseded", "suspended"):
-            arrived = arrived.model_copy(update={"endpoint": check_health(result)})
+            arrived = arrived.model_copy(update={"endpoint": value_of(check_health(result))})
     if arrived.status == "healthy" or arrived.endpoint:
         remember(update, return_state=True)  # what cannot be remembered is deployed all the same
     return result.model_copy(update={"rollout": arrived})
@@ -106,6 +103,3 @@ def overtaken(result: UpdateResult) -> str:
     """Why these images do not run, or not everywhere, though nothing failed; empty where they do."""
     return result.skipped or (result.rollout.message if result.superseded or result.suspended else "")
 
-
-def _state(result: UpdateResult) -> str:
-    return "Skipped" if result.skipped else "Superseded" if result.superseded else "Suspended"

@@ -4,6 +4,7 @@ from prefect.futures import wait
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
+from flows.outcome import concluded
 from flows.update_flowise_deployment import update_flowise_deployment
 from tasks.approval import ask, asked_before, handed_over, needed
 from tasks.build_image import build_server, build_ui
@@ -31,6 +32,7 @@ from tasks.follow import follow
 from tasks.get_digest import get_digest
 from tasks.runtime.cancellation import said_if_stopped
 from tasks.runtime.flow import flow
+from tasks.runtime.skipped import value_of
 from tasks.runtime.starter import starter
 from tasks.set_env import set_env
 from tasks.summary import summarize_deploy
@@ -44,6 +46,7 @@ TRIGGER = "Its trigger is made by `prefect --no-prompt deploy --all`, and must b
 
 
 @flow(name="deploy-to-k8s", flow_run_name="{environment} {ref}")
+@concluded
 def deploy_to_k8s(
     environment: Environment = "dev",
     ref: Ref = "main",
@@ -143,5 +146,5 @@ def approved(update: ImageUpdate, force: bool) -> Approval | None:
     approval = needed(update.environment)
     if not approval:
         return None
-    planned = update_kustomization(update, force, approval=approval)
+    planned = value_of(update_kustomization(update, force, approval=approval))
     return ask(update, planned) if planned.pending else approval

@@ -1,6 +1,7 @@
 """The flow ``promote``: what runs in one environment goes to the next, by its digests; nothing is built."""
 
 from flows.delivery import deliver
+from flows.outcome import concluded
 from tasks.core.models import Environment, OptionalLine, UpdateResult
 from tasks.core.settings import load
 from tasks.find_deployment import find_running
@@ -10,6 +11,7 @@ from tasks.runtime.starter import starter
 
 
 @flow(name="promote", flow_run_name="promote to {environment}")
+@concluded
 def promote(
     environment: Environment = "staging", force: bool = False, dry_run: bool = False, actor: OptionalLine = None
 ) -> UpdateResult:

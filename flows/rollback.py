@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from flows.delivery import deliver
+from flows.outcome import concluded
 from tasks.core.models import Environment, OptionalLine, UpdateResult
 from tasks.core.settings import load
 from tasks.find_deployment import find_earlier
@@ -13,6 +14,7 @@ from tasks.runtime.starter import starter
 
 
 @flow(name="rollback", flow_run_name="rollback {environment}")
+@concluded
 def rollback(
     environment: Environment,
     to: OptionalLine = None,

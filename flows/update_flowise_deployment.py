@@ -1,6 +1,7 @@
 """The flow ``update-flowise-deployment``, which mirrors the workflow of that name in the DevOps repository."""
 
 from flows.delivery import deliver
+from flows.outcome import concluded
 from tasks.core.models import (
     Environment,
     ImageUpdate,
@@ -15,6 +16,7 @@ from tasks.runtime.flow import flow
 
 
 @flow(name="update-flowise-deployment", flow_run_name="{environment} {tag}")
+@concluded
 def update_flowise_deployment(
     environment: Environment,
     tag: Tag,

@@ -94,4 +94,6 @@ def ask(update: ImageUpdate, planned: UpdateResult) -> Approved:
         answer = wait(wait_for_input=form, timeout=settings.approval_timeout, key=key, **how)
     except (FlowPauseTimeout, ValidationError):  # no answer to validate, where a run that timed out is run again
         raise approval.expired(planned, settings.approval_timeout) from None
-    return approval.decision(planned, answer.approve, answer.approver, answer.note)
+    approved = approval.decision(planned, answer.approve, answer.approver, answer.note)
+    get_run_logger().info("Approved by %s%s", approved.by, f": {approved.note}" if approved.note else "")
+    return approved

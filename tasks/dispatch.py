@@ -1,18 +1,21 @@
 """The task ``dispatch``: tells the other repository's flow that there are new images."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import httpx
 from prefect import task
 from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
+from prefect.states import State
 
 from tasks.clients import github
 from tasks.core.errors import Unavailable
 from tasks.core.models import EVENT, ImageUpdate, Transport
 from tasks.core.settings import load
 from tasks.runtime.retries import RETRIES
+from tasks.runtime.skipped import skipped
 
 
 @task(
@@ -21,7 +24,7 @@ from tasks.runtime.retries import RETRIES
     timeout_seconds=120,
     **RETRIES,
 )
-def dispatch(update: ImageUpdate, via: Transport) -> None:
+def dispatch(update: ImageUpdate, via: Transport) -> State[Any] | None:
     """Send an image update on its way. Inline, the flow itself goes on with it, and there is nothing to send.
 
     Raises:
@@ -30,14 +33,15 @@ def dispatch(update: ImageUpdate, via: Transport) -> None:
     """
     settings, log = load(), get_run_logger().info
     if via == "inline":
-        log("update-flowise-deployment follows as a subflow of this run")
-    elif via == "repository-dispatch":
+        return skipped("Nothing to send: update-flowise-deployment follows as a subflow of this run.")
+    if via == "repository-dispatch":
         settings.require("gitops_repo")
         github(settings, settings.gitops_repo).dispatch(update)
         log("%s sent to %s", EVENT, settings.gitops_repo)
     else:
         emit(update)
         log("%s sent to Prefect's events", EVENT)
+    return None
 
 
 def emit(update: ImageUpdate) -> None:

@@ -13,6 +13,7 @@ from tasks.core.gitops.ledger import Deployment
 from tasks.core.models import Environment, ImageRef, Rollout, UpdateResult, application_of
 from tasks.core.settings import Settings, load
 from tasks.runtime.retries import RETRIES
+from tasks.runtime.skipped import skipped
 
 if TYPE_CHECKING:
     from tasks.core.rollout.argocd import ArgoCD
@@ -36,8 +37,13 @@ def rollout(result: UpdateResult) -> Rollout:
     if not settings.argocd_server or not settings.argocd_auth_token:
         why = "ARGOCD_SERVER and ARGOCD_AUTH_TOKEN are not set"
         log("Not waiting for %s: %s", application, why)
+<<<<<<< HEAD
         return Rollout(application=application, status="skipped", message=why)
     from tasks.core.rollout.watch import Patience, wait_for_rollout  # noqa: PLC0415 - loaded where there is an Argo CD
+=======
+        return skipped(why, Rollout(application=application, status="skipped", message=why))
+    from tasks.core.rollout.watch import wait_for_rollout  # noqa: PLC0415 - loaded where there is an Argo CD
+>>>>>>> ca490b9 (wip)
 
     patience = Patience(settings.rollout_timeout, settings.rollout_poll_seconds, settings.degraded_seconds)
     goal = _goal(settings, result.environment, result.commit, result.images, patience.timeout)
@@ -58,7 +64,7 @@ def check_health(result: UpdateResult) -> str:
     settings, log = load(), get_run_logger().info
     endpoint = settings.endpoint(result.environment)
     if not endpoint:
-        return ""
+        return skipped(f"No endpoint of {result.environment} is set.", "")
     return check_endpoint(endpoint, settings.health_path, settings.health_tries, settings.health_seconds, log)
 
 

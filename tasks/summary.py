@@ -1,9 +1,13 @@
 """What a person reads when a flow has ended: one Markdown artifact a run."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
 
 from tasks.core.models import DeployResult, UpdateResult
-from tasks.core.report import links, markdown
+from tasks.core.report import failure, links, markdown
 from tasks.core.settings import load
 
 
@@ -22,4 +26,16 @@ def summarize_update(result: UpdateResult) -> None:
         markdown.updated(result) + links.of_update(result, load()),
         key=f"update-{result.environment}",
         description=f"{result.tag} in {result.environment}",
+    )
+
+
+def summarize_failure(flow: str, parameters: Mapping[str, Any], error: Exception) -> None:
+    """Leave the summary of a run that failed, under the key of those that did not."""
+    environment = parameters.get("environment", "dev")
+    kind = "deploy" if flow == "deploy_to_k8s" else "update"
+    what = next(filter(None, (parameters.get(name) for name in ("tag", "ref", "to"))), flow)
+    create_markdown_artifact(
+        failure.page(f"{environment}: {what}", error, flow_run.ui_url or ""),
+        key=f"{kind}-{environment}",
+        description=f"{what} to {environment} failed",
     )

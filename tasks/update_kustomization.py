@@ -9,6 +9,7 @@ from tasks.core.models import Approval, ImageUpdate, Origin, UpdateResult
 from tasks.core.settings import load
 from tasks.core.text import plain
 from tasks.runtime.retries import RETRIES
+from tasks.runtime.skipped import skipped
 
 
 @task(
@@ -51,10 +52,15 @@ def update_kustomization(
         approval=approval,
         origin=origin,
     )
+<<<<<<< HEAD
     for warning in result.warnings:
         logger.warning(plain(warning))
     logger.info(plain(_outcome(result)))
     return result
+=======
+    log(_outcome(result))
+    return result if result.diff else skipped(result.skipped or "Nothing to commit.", result)
+>>>>>>> ca490b9 (wip)
 
 
 def _outcome(result: UpdateResult) -> str:

@@ -13,7 +13,11 @@ class DeliveryError(Exception):
     Args:
         message: one sentence that names the thing.
         hint: what to do about it; empty when the message says it all.
+
+    ``step`` is the task that failed, if it is known.
     """
+
+    step = ""
 
     def __init__(self, message: str, hint: str = "") -> None:
         # Others' words may be among them; they are shown in terminals, pages and chats.

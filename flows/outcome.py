@@ -1,0 +1,46 @@
+"""How every run ends: its result is its last line, its state's message and its summary."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from typing import Any, ParamSpec
+
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed, State
+
+from tasks.core.errors import DeliveryError
+from tasks.core.models import DeployResult, UpdateResult
+from tasks.core.report import outcome
+from tasks.runtime.quiet import quieten
+from tasks.summary import summarize_failure
+
+P = ParamSpec("P")
+
+
+def concluded(flow: Callable[P, Any]) -> Callable[P, Any]:
+    """End a flow with a state whose message is the result, also if it failed; callers still get value or exception."""
+
+    @wraps(flow)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - the flow's own value, or its state
+        quieten()
+        try:
+            return end(flow(*args, **kwargs))
+        except Exception as error:
+            with suppress(Exception):  # its summary, whatever is wrong with that, must not hide the failure
+                summarize_failure(flow.__name__, flow_run.parameters, error)
+            if not isinstance(error, DeliveryError):
+                raise
+            return Failed(message=str(error), data=error)
+
+    return run
+
+
+def end(result: object) -> object:
+    """Return the state a result ends a run with; what is one already, or has no sentence, stays as it is."""
+    if isinstance(result, State) or not isinstance(result, UpdateResult | DeployResult):
+        return result
+    update = result if isinstance(result, UpdateResult) else result.update
+    said = outcome.of_update(result) if isinstance(result, UpdateResult) else outcome.of_deploy(result)
+    get_run_logger().info(said)
+    return Completed(name=outcome.state_name(update) if update else None, message=said, data=result)
