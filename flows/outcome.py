@@ -5,7 +5,6 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any, ParamSpec
 
-from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
@@ -42,5 +41,4 @@ def end(result: object) -> object:
         return result
     update = result if isinstance(result, UpdateResult) else result.update
     said = outcome.of_update(result) if isinstance(result, UpdateResult) else outcome.of_deploy(result)
-    get_run_logger().info(said)
     return Completed(name=outcome.state_name(update) if update else None, message=said, data=result)

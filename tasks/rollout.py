@@ -37,13 +37,8 @@ def rollout(result: UpdateResult) -> Rollout:
     if not settings.argocd_server or not settings.argocd_auth_token:
         why = "ARGOCD_SERVER and ARGOCD_AUTH_TOKEN are not set"
         log("Not waiting for %s: %s", application, why)
-<<<<<<< HEAD
-        return Rollout(application=application, status="skipped", message=why)
-    from tasks.core.rollout.watch import Patience, wait_for_rollout  # noqa: PLC0415 - loaded where there is an Argo CD
-=======
         return skipped(why, Rollout(application=application, status="skipped", message=why))
-    from tasks.core.rollout.watch import wait_for_rollout  # noqa: PLC0415 - loaded where there is an Argo CD
->>>>>>> ca490b9 (wip)
+    from tasks.core.rollout.watch import Patience, wait_for_rollout  # noqa: PLC0415 - loaded where there is an Argo CD
 
     patience = Patience(settings.rollout_timeout, settings.rollout_poll_seconds, settings.degraded_seconds)
     goal = _goal(settings, result.environment, result.commit, result.images, patience.timeout)

@@ -52,15 +52,10 @@ def update_kustomization(
         approval=approval,
         origin=origin,
     )
-<<<<<<< HEAD
     for warning in result.warnings:
         logger.warning(plain(warning))
     logger.info(plain(_outcome(result)))
-    return result
-=======
-    log(_outcome(result))
     return result if result.diff else skipped(result.skipped or "Nothing to commit.", result)
->>>>>>> ca490b9 (wip)
 
 
 def _outcome(result: UpdateResult) -> str:

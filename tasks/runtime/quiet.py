@@ -1,13 +1,14 @@
 """What a run's log can do without."""
 
 import logging
+import re
 
 from prefect.logging import get_logger
 
 from tasks.core.errors import DeliveryError
 
-BARE = "Finished in state Completed()"
-"""What Prefect logs at the end of each task that has nothing more to say."""
+NOISE = re.compile(r"Finished in state Completed\(\)$|(Running hook|Hook) 'name_step'")
+"""The end of a task that has nothing more to say, and the hook of ``tasks.runtime.retries``."""
 
 
 def quieten() -> None:
@@ -19,4 +20,4 @@ def quieten() -> None:
 def _worth_reading(record: logging.LogRecord) -> bool:
     if record.exc_info and isinstance(record.exc_info[1], DeliveryError):
         record.exc_info = None
-    return record.getMessage() != BARE
+    return not NOISE.match(record.getMessage())

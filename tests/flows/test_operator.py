@@ -82,7 +82,7 @@ def test_a_deployment_from_the_form_to_the_summary(served: Installation, operato
     operator.views_the_new_run()
     operator.reads_the_log("submitting flow run")
     operator.sees_state("Completed")
-    operator.reads_the_log("Finished in state Completed()", "Newest to oldest")
+    operator.reads_the_log("Finished in state Completed('staging: ", "Newest to oldest")
     operator.takes_a_picture("run")
     operator.opens_the_artifact("deploy-staging")
     expect(operator.main).to_contain_text(f"staging: {tag}")
