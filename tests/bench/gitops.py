@@ -1,7 +1,7 @@
 """What an update of the GitOps repository costs, against a plain script, in one run: ``make bench``.
 
 Size: one update over HTTP of a repository of 20,000 commits and 20,000 files, against one with 100 of each; after
-another update from the same machine, and on one that has kept nothing.
+another update from the same machine, and on one that has kept nothing. kustomize renders the overlay before and after.
 Writers: 18 processes that update at once, against the time a script needs for the same 18 one after the other; from
 their start, and when all are up and have loaded what they need.
 """
@@ -25,11 +25,12 @@ from rich.table import Table
 
 from tasks.core.git import Remote
 from tasks.core.gitops.writer import GitOps, write
-from tasks.core.models import ImageUpdate
+from tasks.core.models import ImageUpdate, Render
 from tests.sandbox.github import GitHub, github
 from tests.sandbox.repositories import git, git_environment, init, log
 
 FILE = "argocd/apps/flowise/overlays/dev/kustomization.yaml"
+BASE = "argocd/apps/flowise/base"
 KUSTOMIZATION = """\
 resources: [../../base]
 images:
@@ -40,6 +41,21 @@ images:
   newName: registry.example.com/flowise-ui
   newTag: start
 """
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec: {{containers: [{{name: {name}, image: {name}}}]}}
+"""
+MANIFESTS = {
+    f"{BASE}/kustomization.yaml": "resources: [server.yaml, ui.yaml]\n",
+    f"{BASE}/server.yaml": DEPLOYMENT.format(name="flowise-server"),
+    f"{BASE}/ui.yaml": DEPLOYMENT.format(name="flowise-ui"),
+}
 SCRIPT = r"""
 set -e
 git clone -q --depth 1 "$URL" "$DIR"
@@ -53,7 +69,7 @@ START = """
 import sys, tempfile
 from pathlib import Path
 from tasks.core.git import Remote
-from tasks.core.gitops import GitOps, write
+from tasks.core.gitops.writer import GitOps, write
 from tasks.core.models import ImageUpdate
 from pydantic import SecretStr
 print("loaded", flush=True)
@@ -61,7 +77,7 @@ sys.stdin.readline()
 """
 WRITE = f"""
 where = Remote(sys.argv[1], SecretStr(sys.argv[3]))
-place = GitOps(where, "main", "argocd/apps/flowise/overlays", Path(tempfile.gettempdir()))
+place = GitOps(where, "main", "argocd/apps/flowise/overlays", Path(tempfile.gettempdir()), render="require")
 assert write(place, ImageUpdate(environment="dev", tag=sys.argv[2]), "{REGISTRY}", lambda _: None).changed
 """
 ROUNDS = 7
@@ -84,7 +100,11 @@ def _commits(size: int) -> Iterator[bytes]:
             f"data <<END\nfeat: change number {number}\nEND\n"
         ).encode()
         if number == 0:
-            files = {FILE: KUSTOMIZATION} | {_name(each): f"kind: ConfigMap\nid: {each}\n" for each in range(size)}
+            files = (
+                {FILE: KUSTOMIZATION}
+                | MANIFESTS
+                | {_name(each): f"kind: ConfigMap\nid: {each}\n" for each in range(size)}
+            )
         else:
             files = {_name(number * 7919 % size): f"kind: ConfigMap\nid: {number}\nchanged: true\n"}
         for name, content in files.items():
@@ -95,9 +115,9 @@ def _name(number: int) -> str:
     return f"argocd/apps/app-{number % 200:03}/overlays/env-{number % 7}/file-{number}.yaml"
 
 
-def update(where: Remote, tag: str, environment: str = "dev") -> None:
+def update(where: Remote, tag: str, environment: str = "dev", render: Render = "require") -> None:
     """One update, as the task makes it; it has a source commit, and so an order, but nobody to ask about it."""
-    place = GitOps(where, "main", "argocd/apps/flowise/overlays", Path(tempfile.gettempdir()))
+    place = GitOps(where, "main", "argocd/apps/flowise/overlays", Path(tempfile.gettempdir()), render=render)
     asked = ImageUpdate(environment=environment, tag=tag, sha=hashlib.sha1(tag.encode()).hexdigest())
     result = write(place, asked, REGISTRY, lambda _: None)
     assert result.changed
@@ -130,11 +150,12 @@ def sizes(folder: Path, console: Console) -> None:
                 with measured(hub, *figures.setdefault(("script", name), ([], []))):
                     script(urls[name], f"{name[-5:]}{turn}", folder)
                 shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
-                for way in ("update, nothing kept", "update"):
+                for way in ("update, nothing kept", "update", "update, not rendered"):
                     with measured(hub, *figures.setdefault((way, name), ([], []))):
-                        update(where[name], f"{way[6:]}{turn}".lstrip(", ").replace(" ", "-"))
+                        tag = f"{way[6:]}{turn}".lstrip(", ").replace(" ", "-")
+                        update(where[name], tag, render="off" if way.endswith("not rendered") else "require")
     table = Table("", "100 commits, 100 files", "20,000 commits, 20,000 files", "ratio", title="One update over HTTP")
-    for way in ("update", "update, nothing kept", "script"):
+    for way in ("update", "update, not rendered", "update, nothing kept", "script"):
         for index, unit in ((0, "ms"), (1, "KB fetched")):
             # Left out is the first turn: it warms the disk cache, and looks through all of history for a deployment.
             small, large = (statistics.median(figures[way, name][index][1:]) for name in names)
