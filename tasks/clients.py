@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from tasks.core import git
 from tasks.core.gitops.writer import GitOps
-from tasks.core.models import Environment
+from tasks.core.models import ENVIRONMENTS, Environment
 from tasks.core.registry.oci import Registry, is_ecr
 from tasks.core.settings import Settings
 
@@ -48,8 +48,9 @@ def overlays(settings: Settings, environment: Environment) -> GitOps:
     """
     return GitOps(
         where=gitops_repository(settings),
-        branch=settings.gitops_branch,
-        overlays=settings.overlays_path,
+        branch=settings.branch_of(environment),
+        branches={each: settings.branch_of(each) for each in ENVIRONMENTS},
+        overlays={each: settings.overlay_of(each) for each in ENVIRONMENTS},
         work_dir=settings.work_dir,
         source=source_repository(settings) if settings.source_repo else None,
         images=settings.images,

@@ -25,7 +25,7 @@ def open_pull_request(update: ImageUpdate, result: UpdateResult) -> UpdateResult
     commits = source_commits.markdown(result.replaces, update.sha or "", source, settings.work_dir)
     url = github(settings, settings.gitops_repo).propose(
         writer.proposal(update.environment),
-        settings.gitops_branch,
+        settings.branch_of(update.environment),
         f"chore({update.environment}): update flowise images to {update.tag}",
         markdown.proposed(update, result, commits),
     )

@@ -18,6 +18,10 @@ ASKED_BY_DEFAULT: tuple[Environment, ...] = ("production",)
 """Environments for which runs of deployments ask unless ``APPROVAL_REQUIRED`` says otherwise."""
 
 
+PLACE = "{environment}"
+"""Stands for an environment's name in a pattern."""
+
+
 def _listed(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -62,10 +66,20 @@ class Settings(BaseSettings):
         description="Files whose change is deployed: patterns of GitHub Actions' `paths`, with commas between.",
     )
     gitops_repo: str = Field("", description="GitOps repository: `owner/name` on GitHub, a git URL or a path.")
-    gitops_branch: str = Field("main", description="Branch of the GitOps repository that Argo CD watches.")
+    gitops_branch: str = Field(
+        "main",
+        description="Branch of the GitOps repository that Argo CD watches, or a pattern such as `env/{environment}` if"
+        " each environment has its own.",
+    )
     overlays_path: str = Field(
         "argocd/apps/flowise/overlays",
-        description="Folder of the GitOps repository with one overlay for each environment.",
+        description="Folder of the GitOps repository with one overlay for each environment, or a pattern such as"
+        " `envs/{environment}/flowise`; `FOLDER/.` is one overlay for all of them, with a branch for each environment.",
+    )
+    environment_names: Annotated[dict[Environment, str], NoDecode, BeforeValidator(_json)] = Field(
+        {},
+        description="What environments are called in `OVERLAYS_PATH` and `GITOPS_BRANCH`, as JSON, where it isn't their"
+        ' own name: `{"production": "prod"}`.',
     )
     render: Render = Field(
         "auto",
@@ -182,6 +196,16 @@ class Settings(BaseSettings):
         default_factory=lambda: user_cache_path("flowise-delivery") / "work",
         description="Where fetched sources live while a run needs them; a private folder of this user's by default.",
     )
+
+    def branch_of(self, environment: Environment) -> str:
+        """Name the GitOps branch of an environment."""
+        return self.gitops_branch.replace(PLACE, self.environment_names.get(environment, environment))
+
+    def overlay_of(self, environment: Environment) -> str:
+        """Name the folder of an environment's overlay."""
+        one = PLACE in self.overlays_path or self.overlays_path.endswith("/.")
+        path = self.overlays_path if one else f"{self.overlays_path}/{PLACE}"
+        return path.replace(PLACE, self.environment_names.get(environment, environment))
 
     def endpoint(self, environment: Environment) -> str:
         """Where an environment answers; empty where it is not known."""

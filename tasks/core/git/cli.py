@@ -221,6 +221,17 @@ def head(where: Remote, branch: str, directory: Path) -> str:
     raise NotFound(f"{where.url} has no branch {branch}.", "Push it first, or check the spelling.")
 
 
+def branches(where: Remote) -> list[str]:
+    """The names of a repository's branches.
+
+    Raises:
+        NotFound: there is no such repository.
+        AccessDenied, Unavailable: as the git server answers.
+    """
+    rows = run(where, "ls-remote", "--heads", "--", where.url).splitlines()
+    return [row.partition("\trefs/heads/")[2] for row in rows]
+
+
 def check_ref(ref: str) -> None:
     """Refuse what git does not allow as a ref (git-check-ref-format(1)) and what it would take for an option.
 

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -12,6 +12,9 @@ from tasks.core.git.paths import look
 from tasks.core.manifests import kustomization
 from tasks.core.manifests.sources import FILE_NAMES
 from tasks.core.models import Environment, ImageChange, ImageRef
+
+Overlays = str | Mapping[Environment, str]
+"""The folder with one overlay for each environment, or the folder of each."""
 
 NO_NEWLINE = r"\ No newline at end of file"
 """What a diff says below a last line that is not finished (git-diff(1))."""
@@ -90,9 +93,11 @@ def changed_by_hand(branch: Branch, overlay: str, since: str, names: Collection[
     return {image for image in now if image.name in names} != {image for image in then if image.name in names}
 
 
-def overlay_of(overlays: str, environment: Environment) -> str:
-    """An environment's folder in the GitOps repository."""
-    return str(PurePosixPath(overlays, environment))
+def overlay_of(overlays: Overlays, environment: Environment) -> str:
+    """Find an environment's folder: in the one that has all of them, or by its name."""
+    return str(
+        PurePosixPath(overlays, environment) if isinstance(overlays, str) else PurePosixPath(overlays[environment])
+    )
 
 
 def kustomization_in(branch: Branch, overlay: str, commit: str | None = None) -> str:
@@ -119,7 +124,7 @@ def kustomization_in(branch: Branch, overlay: str, commit: str | None = None) ->
     raise NotFound(
         f"{branch.where.url} has no {overlay}/{FILE_NAMES[0]} on branch {branch.name}"
         f"{f' at {commit[:7]}' if commit else ''}.",
-        f"Overlays there: {known or 'none'}. Add the overlay, or set OVERLAYS_PATH.",
+        f"Overlays there: {known or 'none'}. Add the overlay, or set OVERLAYS_PATH or ENVIRONMENT_NAMES.",
     )
 
 

@@ -18,7 +18,7 @@ def running(
         NotFound: there is no deployment to it, or no such overlay.
         InvalidInput: its overlay does not say what was deployed last, or names an image without a version.
     """
-    with on_branch(repository) as branch:
+    with on_branch(repository.on(environment)) as branch:
         deployed = ledger.of(branch, environment)
         if not deployed:
             raise NotFound(f"{environment} has no deployment yet.", f"Deploy to {environment} first.")

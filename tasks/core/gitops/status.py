@@ -1,7 +1,8 @@
 """What is deployed where, how it came there, and what one environment has that another one has not yet."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 
 from tasks.core.errors import DeliveryError, InvalidInput, NotFound
 from tasks.core.git.branch import Branch
@@ -55,13 +56,22 @@ def read(repository: GitOps, promotion: Mapping[Environment, Environment], shown
     Raises:
         NotFound, AccessDenied, Unavailable: as the GitOps repository's server answers.
     """
-    with on_branch(repository) as branch:
-        found = [_environment(branch, repository, environment, shown) for environment in ENVIRONMENTS]
-        head = branch.head
-    there = {each.environment: each for each in found if each}
+    places = {environment: repository.on(environment) for environment in ENVIRONMENTS}
+    names = dict.fromkeys(place.branch for place in places.values())
+    heads, found = list[str](), list[EnvironmentStatus | None]()
+    for name in names:
+        here = [environment for environment, place in places.items() if place.branch == name]
+        absent = suppress(NotFound) if len(names) > 1 else nullcontext()  # not every environment has to be there
+        with absent, on_branch(replace(repository, branch=name)) as branch:
+            found += [_environment(branch, repository, environment, shown) for environment in here]
+            heads.append(branch.head)
+    if not heads:
+        raise NotFound(f"{repository.where.url} has none of the branches {', '.join(names)}.", "Set GITOPS_BRANCH.")
+    known = {each.environment: each for each in found if each}
+    there = {environment: known[environment] for environment in ENVIRONMENTS if environment in known}
     pairs = [(behind, ahead) for behind, ahead in promotion.items() if behind in there and ahead in there]
     differences = [_ahead(repository, there[behind], there[ahead]) for behind, ahead in pairs]
-    return Status(commit=head, environments=tuple(there.values()), differences=tuple(differences))
+    return Status(commit=", ".join(heads), environments=tuple(there.values()), differences=tuple(differences))
 
 
 def _environment(branch: Branch, repository: GitOps, environment: Environment, shown: int) -> EnvironmentStatus | None:

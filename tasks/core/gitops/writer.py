@@ -3,12 +3,13 @@
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from tasks.core import git
 from tasks.core.errors import InvalidInput, LostRace, NotFound
 from tasks.core.git import Remote
 from tasks.core.git.branch import DEPTH, Branch
@@ -16,6 +17,7 @@ from tasks.core.gitops import guard, ledger, overlay
 from tasks.core.gitops.effect import effect_of
 from tasks.core.gitops.ledger import Deployment
 from tasks.core.images import Images
+from tasks.core.manifests.sources import describe
 from tasks.core.models import Approval, Environment, ImageRef, ImageUpdate, Origin, Render, UpdateResult
 from tasks.core.system.temp_dir import temp_dir, turn
 
@@ -30,22 +32,28 @@ class GitOps:
     Args:
         where: the repository.
         branch: the branch that Argo CD watches.
-        overlays: the folder with one overlay for each environment.
+        overlays: the folder with one overlay for each environment, or the folder of each.
         work_dir: where fetched objects may live meanwhile.
         source: the source repository, which knows what is newer; ``None`` where only GitOps history may tell.
         images: what the two images are called.
         propose: whether a commit goes to a branch of its own, for a pull request, instead of to ``branch``.
         render: whether kustomize renders the overlay before a commit.
+        branches: the branch of each environment, if there isn't one for all.
     """
 
     where: Remote
     branch: str
-    overlays: str
+    overlays: overlay.Overlays
     work_dir: Path
     source: Remote | None = None
     images: Images = field(default_factory=Images)
     propose: bool = False
     render: Render = "off"
+    branches: Mapping[Environment, str] = field(default_factory=dict)
+
+    def on(self, environment: Environment) -> "GitOps":
+        """The same, on the branch of an environment."""
+        return replace(self, branch=self.branches.get(environment, self.branch))
 
 
 def proposal(environment: Environment) -> str:
@@ -61,8 +69,26 @@ def on_branch(repository: GitOps) -> Iterator[Branch]:
         NotFound, AccessDenied, Unavailable: as the git server answers.
     """
     with temp_dir(repository.work_dir) as folder, _branch(repository, repository.branch, folder) as branch:
-        branch.fetch()
+        fetch(branch)
         yield branch
+
+
+def fetch(branch: Branch) -> str:
+    """Fetch the branch's newest commit and return its sha.
+
+    Raises:
+        NotFound: there is no such repository, or no such branch: the message names those there are.
+        AccessDenied, Unavailable: as the git server answers.
+    """
+    try:
+        return branch.fetch()
+    except NotFound:
+        there = git.branches(branch.where)
+        if branch.name in there:
+            raise
+        listed = describe(there, 10) or "none"
+        problem = f"{branch.where.url} has no branch {branch.name}."
+        raise NotFound(problem, f"Branches there: {listed}. Set GITOPS_BRANCH.") from None
 
 
 def _branch(repository: GitOps, name: str, folder: Path) -> Branch:
@@ -161,7 +187,7 @@ def write(
         while True:
             try:
                 with turn(repository.work_dir):
-                    log(f"{branch.where.url} {branch.name} is at {branch.fetch()[:7]}")
+                    log(f"{branch.where.url} {branch.name} is at {fetch(branch)[:7]}")
                     edit = overlay.edit(branch, overlay.overlay_of(repository.overlays, update.environment), images)
                     planned = _planned(branch, update, edit, images, origin)
                     if edit.diff:

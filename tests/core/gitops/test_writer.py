@@ -16,11 +16,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from tasks import clients
 from tasks.core import git
 from tasks.core.errors import AccessDenied, InvalidInput, LostRace, NotFound, PushRefused
 from tasks.core.git.branch import Branch, Commit
-from tasks.core.gitops import ledger, writer
+from tasks.core.gitops import ledger, promotion, status, writer
 from tasks.core.models import ImageRef, ImageUpdate, UpdateResult
+from tasks.core.settings import Settings
 from tests.sandbox import repositories
 from tests.sandbox.github import GitHub, github
 from tests.sandbox.gitops_files import APP, REGISTRY
@@ -457,3 +459,45 @@ def test_the_whole_history_is_searched_only_for_what_has_an_order(
     monkeypatch.setattr(Branch, "log", noted)
     assert write(gitops, work, sha=sha).changed
     assert asked == searched
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "place"),
+    [
+        ("production", "envs/{environment}/flowise", "envs/production/flowise"),
+        ("prod", "overlays", "overlays/prod"),
+        ("prod", "envs/{environment}/x/{environment}", "envs/prod/x/prod"),
+        ("prod", "deploy/.", "deploy"),
+    ],
+)
+def test_overlays_and_branches_by_pattern(name: str, path: str, place: str, tmp_path: Path, work: Path) -> None:
+    bare = repositories.init(tmp_path / "g.git")
+    repositories.commit(bare, "main", {"README": "x"}, "start")
+    for branch in ("env/dev", f"env/{name}"):
+        folder = place if branch.endswith(name) else place.replace(name, "dev")
+        repositories.commit(bare, branch, {f"{folder}/kustomization.yaml": "images: []\n"}, "overlay", start="main")
+    settings = Settings(
+        gitops_repo=str(bare),
+        gitops_branch="env/{environment}",
+        overlays_path=path,
+        environment_names={"production": name},
+        work_dir=work,
+        render="off",
+    )
+    asked = ImageUpdate(environment="dev", tag="v1", sha="1" * 40, server_digest=DIGEST, ui_digest=DIGEST)
+    assert writer.write(clients.overlays(settings, "dev"), asked, REGISTRY, quiet).changed
+    move, _ = promotion.running(clients.overlays(settings, "production"), "dev", "production", actor="a", run="1")
+    result = writer.write(clients.overlays(settings, "production"), move.update, REGISTRY, quiet, origin=move.origin)
+    assert (result.overlay_path, result.commit) == (place, repositories.head(bare, f"env/{name}"))
+    assert DIGEST in repositories.show(bare, f"env/{name}", f"{place}/kustomization.yaml")
+    found = status.read(clients.overlays(settings, "dev"), {"production": "dev"})
+    assert [each.environment for each in found.environments] == ["dev", "production"]
+    assert found.commit == f"{repositories.head(bare, 'env/dev')}, {result.commit}"
+
+
+def test_a_missing_branch_names_the_setting_and_those_there_are(hub: GitHub, gitops: Path, work: Path) -> None:
+    for where in (git.Remote(str(gitops)), remote(hub)):
+        repository = writer.GitOps(where, "mian", OVERLAYS, work)
+        with pytest.raises(NotFound, match=r"has no branch mian\.") as caught:
+            writer.write(repository, ImageUpdate(environment="dev", tag="v1"), REGISTRY, quiet)
+        assert caught.value.hint == "Branches there: main. Set GITOPS_BRANCH."
