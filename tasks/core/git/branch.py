@@ -27,6 +27,9 @@ MADE = "refs/heads/made"
 DEPTH = 50
 """Commits fetched at once, without their files: among them is, as a rule, each environment's last deployment."""
 
+KEPT = 3
+"""Commits whose files go into the cache: the head, the newest deployment, and what it replaced."""
+
 FILES = ("100644", "100755")
 """Modes of plain files in a tree (git-fast-import(1), "filemodify")."""
 
@@ -45,23 +48,28 @@ def _tree(commit: bytes) -> str:
 
 
 class Commit(NamedTuple):
-    """A commit on the branch; ``at`` is when it came there, in UTC: was committed, or merged."""
+    """A commit on the branch.
+
+    ``arrived`` is the branch's own commit that brought it there, itself unless it was merged, and ``at`` that one's
+    time, in UTC.
+    """
 
     sha: str
     at: datetime
     message: str
+    arrived: str
 
 
 def _commits(log: str) -> list[Commit]:
-    """The commits of a log whose entries begin with a line of sha, committer's date and parents."""
+    """The commits of a log whose entries begin with a line of sha, committer's seconds and parents."""
     entries = [entry.lstrip("\n").partition("\n") for entry in log.split("\0")[:-1]]
     heads = [head.split(" ") for head, _, _ in entries]
     parents = {sha: there for sha, _, *there in heads}
     dates = {sha: _date(seconds) for sha, seconds, *_ in heads}
     came = _arrivals(parents)
-    return [
-        Commit(sha, dates[came.get(sha, sha)], message) for sha, (_, _, message) in zip(parents, entries, strict=True)
-    ]
+    arrived = [came.get(sha, sha) for sha in parents]
+    messages = [message for _, _, message in entries]
+    return [Commit(sha, dates[tip], text, tip) for sha, tip, text in zip(parents, arrived, messages, strict=True)]
 
 
 def _date(seconds: str) -> datetime:
@@ -151,17 +159,26 @@ class Branch:
             found = self.entries(entry.object)
         return found
 
+    def parent(self, commit: str) -> str | None:
+        """The first parent of a commit; empty for a root, ``None`` where the history is cut off for now."""
+        cut = self._scratch / "shallow"
+        if cut.exists() and commit in cut.read_text().split():
+            return None
+        headers = self.object(commit).partition(b"\n\n")[0].split(b"\n")
+        return next((line[7:].decode() for line in headers if line.startswith(b"parent ")), "")
+
     def prepare(self, path: str, at: Sequence[str]) -> None:
         """Fetch a file as it is at many commits, folder by folder: so many fetches, however many the commits are.
 
-        The cache of objects is left alone: it would be full of what is of no use to the next update.
+        Of many commits nothing goes into the cache: it would be full of what is of no use to the next update.
         """
+        keep = len(at) <= KEPT
         found = [_tree(self.object(each)) for each in at]
         for name in _names(path):
-            self._fetch_missing(found)
+            self.load(found, keep)
             entries = (self.entries(tree).get(name) for tree in dict.fromkeys(found))
             found = [entry.object for entry in entries if entry]
-        self._fetch_missing(found)
+        self.load(found, keep)
 
     def commit(self, path: str, content: bytes, message: str) -> str:
         """Make a commit on top of the head in which one existing file is different, and return its sha.
@@ -220,12 +237,12 @@ class Branch:
         """The root folder's object, at the head or at an earlier commit."""
         return _tree(self.object(at or self.head))
 
-    def load(self, names: Iterable[str]) -> None:
-        """Have these objects here: those that are missing come by one fetch, and stay for the next run."""
+    def load(self, names: Iterable[str], keep: bool = True) -> None:
+        """Have these objects here: those that are missing come by one fetch, and stay for the next run if wanted."""
         missing = [name for name in dict.fromkeys(names) if not (self._objects.read(name) or self._cached(name))]
         if missing:
             self._fetch(missing, "--depth=1", "--filter=tree:0")
-        for name in missing:
+        for name in missing if keep else ():
             if found := self._objects.read(name):
                 self._cache.add(name, found)
 
@@ -262,11 +279,6 @@ class Branch:
                 return
             self._cache.add(name, found)
             name = self.entries(name)[part].object if part else ""
-
-    def _fetch_missing(self, names: Iterable[str]) -> None:
-        missing = [name for name in dict.fromkeys(names) if self._objects.read(name) is None]
-        if missing:
-            self._fetch(missing, "--depth=1", "--filter=tree:0")
 
     def _fetch(self, what: Sequence[str], *options: str) -> None:
         self._git("fetch", "-q", *options, "--no-tags", "origin", *what)

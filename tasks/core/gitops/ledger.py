@@ -1,17 +1,21 @@
-"""Who deployed what, where and when: written into, and read from, the GitOps branch's commit messages alone.
+"""Who deployed what, where and when, read from the GitOps branch's history.
 
-A message begins as those of the user's workflow do; commits that workflow made are read as well.
+A commit is a deployment if its message says so and it has set those images in that environment's overlay: anybody who
+may push can write any message. Of what was merged, the branch's own commit counts that brought it.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import takewhile
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import AwareDatetime
 
+from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.git.branch import DEPTH, Branch, Commit
-from tasks.core.models import ENVIRONMENTS, SHA_PATTERN, Approval, Environment, ImageUpdate, Origin, Value
+from tasks.core.gitops import commit_message
+from tasks.core.gitops.overlay import FILE_NAMES, images_at, overlay_of
+from tasks.core.models import Environment, ImageRef, ImageUpdate, Value
 
 FAR = 1000
 """Commits of the GitOps branch to look through where the newest ones do not tell."""
@@ -19,41 +23,24 @@ FAR = 1000
 WHOLE = 0x7FFFFFFF
 """Commits that git takes for the whole history (git-fetch(1), ``--depth``)."""
 
-SUBJECT = "update flowise images to "
-
-LINES = {
-    "Triggered by": "actor",
-    "Source SHA": "sha",
-    "Tag": "tag",
-    "Approved by": "approved_by",
-    "Approval note": "approval_note",
-}
-"""The lines for people, and which field of a deployment each one is. The first three are the user's workflow's."""
-
-TRAILERS = {
-    "Server-Digest": "server_digest",
-    "UI-Digest": "ui_digest",
-    "Run": "run",
-    "Promoted-From": "promoted_from",
-    "Restores": "restores",
-    "Rolls-Back": "rolls_back",
-    "Reason": "reason",
-}
-"""The last paragraph, for programs (git-interpret-trailers(1))."""
+MANY = 200
+"""Deployments to check at once where an earlier one than the newest is wanted."""
 
 T = TypeVar("T")
 
 
 class Deployment(Value):
-    """What one commit of the GitOps branch brought to an environment; empty is what its message does not tell.
+    """What one commit brought to an environment; empty is what its message does not tell.
 
-    ``restores`` and ``rolls_back`` are GitOps commits, ``promoted_from`` an environment and a GitOps commit.
+    ``arrived`` is the commit of the branch itself that brought it, another one if it was merged. ``restores`` and
+    ``rolls_back`` are GitOps commits, ``promoted_from`` an environment and a GitOps commit.
     """
 
     commit: str
     at: AwareDatetime
     environment: Environment
     tag: str
+    arrived: str = ""
     actor: str = ""
     sha: str = ""
     server_digest: str = ""
@@ -76,94 +63,120 @@ class Deployment(Value):
         return self.version == (update.tag, update.server_digest or "", update.ui_digest or "")
 
 
-def message(update: ImageUpdate, approval: Approval | None = None, origin: Origin | None = None) -> str:
-    """The commit message of an update; a line without a value is left out."""
-    values: dict[str, str | None] = {
-        "actor": update.actor,
-        "sha": update.sha,
-        "tag": update.tag,
-        "server_digest": update.server_digest,
-        "ui_digest": update.ui_digest,
-        "run": update.workflow_run_id,
-    }
-    if approval:
-        values |= {"approved_by": approval.by, "approval_note": approval.note}
-    if origin:
-        values |= origin.model_dump(exclude={"images"})
-    paragraphs = [
-        f"chore({update.environment}): {SUBJECT}{update.tag}",
-        _written(LINES, values),
-        _written(TRAILERS, values),
-    ]
-    return "\n\n".join(filter(None, paragraphs)) + "\n"
+class Ledger:
+    """The deployments on a branch.
 
-
-def deployments(commits: Iterable[Commit], environment: Environment | None = None) -> list[Deployment]:
-    """The deployments among commits, in their order: to one environment, or to all of them."""
-    found = (_read(commit) for commit in commits)
-    return [each for each in found if each and environment in (None, each.environment)]
-
-
-def search(branch: Branch, pick: Callable[[list[Deployment]], T], environment: Environment | None = None) -> T:
-    """What ``pick`` finds among an environment's deployments, newest first: in ever more of the branch's history.
-
-    Returns:
-        The first answer that is not empty; else that for the whole history.
+    Args:
+        branch: the GitOps branch, fetched.
+        overlays: where the overlays are.
+        names: the two images' names, the server's first.
     """
-    for depth in (DEPTH, FAR, WHOLE):
-        commits = branch.log(depth)
-        found = pick(deployments(commits, environment))
-        if found or len(commits) < depth:
-            break
-    return found
 
+    def __init__(self, branch: Branch, overlays: Overlays, names: Sequence[str]) -> None:
+        self._branch, self._overlays, self._names = branch, overlays, names
+        self._images = dict[tuple[str, str], dict[str, ImageRef]]()
 
-def of(branch: Branch, environment: Environment, at_least: int = 1) -> list[Deployment]:
-    """The newest deployments to an environment, newest first, and among them those that the newest took back.
+    def prepare(self, environment: Environment) -> None:
+        """Fetch at once what the head and the newest deployment's check need: each costs as many requests as both."""
+        newest = next(iter(_by_arrival(self._branch.log(DEPTH), environment)), None)
+        self._fetch(environment, [self._branch.head, *self._compared(newest or ())])
 
-    So many at least, unless the whole history has fewer.
-    """
-    enough = search(branch, lambda found: found if _reach(found, at_least) else [], environment)
-    return enough or deployments(branch.log(WHOLE), environment)
+    def search(self, pick: Callable[[list[Deployment]], T], environment: Environment, at_once: int = MANY) -> T:
+        """Return what ``pick`` finds among an environment's deployments, newest first, in ever more of the history.
 
+        Returns:
+            The first answer that is not empty; else that for the whole history.
+        """
+        for depth in (DEPTH, FAR, WHOLE):
+            commits, found = self._branch.log(depth), list[Deployment]()
+            for some in self._deployments(commits, environment, at_once):
+                found += some
+                if picked := pick(found):
+                    return picked
+            if len(commits) < depth:
+                break
+        return pick(found)
 
-def near(branch: Branch, environment: Environment) -> list[Deployment]:
-    """An environment's deployments among the branch's newest commits, newest first, which cost next to nothing."""
-    return deployments(branch.log(DEPTH), environment)
+    def newest(self, environment: Environment, at_least: int = 1) -> list[Deployment]:
+        """Return the newest deployments, newest first, and among them those that the newest took back.
 
+        So many at least, unless the whole history has fewer.
+        """
+        everything: list[Deployment] = []
 
-def _reach(found: Sequence[Deployment], at_least: int) -> bool:
-    taken_back = {each.rolls_back for each in takewhile(lambda each: each.rolls_back, found)}
-    return len(found) >= at_least and taken_back <= {each.commit for each in found}
+        def enough(found: list[Deployment]) -> bool:
+            everything[:] = found
+            taken_back = {each.rolls_back for each in takewhile(lambda each: each.rolls_back, found)}
+            return len(found) >= at_least and taken_back <= {each.commit for each in found}
+
+        self.search(enough, environment, at_once=at_least)
+        return everything
+
+    def near(self, environment: Environment) -> Iterator[Deployment]:
+        """Yield the deployments among the branch's newest commits, newest first; the first costs next to nothing."""
+        for some in self._deployments(self._branch.log(DEPTH), environment, at_once=1):
+            yield from some
+
+    def _deployments(
+        self, commits: Sequence[Commit], environment: Environment, at_once: int
+    ) -> Iterator[list[Deployment]]:
+        left = _by_arrival(commits, environment)
+        while left:
+            some, left, at_once = left[:at_once], left[at_once:], MANY
+            self._fetch(environment, [commit for each in some for commit in self._compared(each)])
+            yield [found for each in some if (found := self._checked(each))]
+
+    def _compared(self, told: Sequence[Deployment]) -> list[str]:
+        commits = {each.arrived for each in told}
+        return [name for commit in commits for name in (commit, self._branch.parent(commit)) if name]
+
+    def _fetch(self, environment: Environment, commits: Sequence[str]) -> None:
+        with suppress(NotFound, InvalidInput):
+            overlay = overlay_of(self._overlays, environment)
+            self._branch.prepare(f"{overlay}/{FILE_NAMES[0]}", commits)
+
+    def _checked(self, told: Sequence[Deployment]) -> Deployment | None:
+        """The deployment that a commit of the branch itself is, by one of the messages that came with it."""
+        first = told[0]
+        parent = self._branch.parent(first.arrived)
+        if parent is None:  # the history ends here for now
+            return None
+        now = self._images_at(first.environment, first.arrived)
+        if not now or now == self._images_at(first.environment, parent):
+            return None
+        return next((each for each in told if self._agrees(each, now)), None)
+
+    def _agrees(self, told: Deployment, images: Mapping[str, ImageRef]) -> bool:
+        digests = zip(self._names, (told.server_digest, told.ui_digest), strict=True)
+        return all(not digest or (name in images and images[name].digest == digest) for name, digest in digests)
+
+    def _images_at(self, environment: Environment, commit: str) -> dict[str, ImageRef]:
+        """The two images of an overlay at a commit, as far as it names them."""
+        if not commit:
+            return {}
+        overlay = overlay_of(self._overlays, environment)
+        if (overlay, commit) not in self._images:
+            found: Sequence[ImageRef] = ()
+            with suppress(NotFound, InvalidInput):
+                found = images_at(self._branch, overlay, commit)
+            self._images[overlay, commit] = {each.name: each for each in found if each.name in self._names}
+        return self._images[overlay, commit]
 
 
 def fate(deployment: Deployment, later: Sequence[Deployment]) -> str:
-    """What became of a deployment, by the later ones to its environment, newest first: in a person's words."""
+    """Return what became of a deployment, by the later ones to its environment, newest first: in a person's words."""
     back = next((each for each in later if each.rolls_back == deployment.commit), None)
     if back:
         return f"rolled back by {back.commit[:7]}"
     return f"superseded by {later[-1].commit[:7]}" if later else "live"
 
 
-def _written(names: Mapping[str, str], values: Mapping[str, str | None]) -> str:
-    return "\n".join(f"{name}: {values[field]}" for name, field in names.items() if values.get(field))
-
-
-def _read(commit: Commit) -> Deployment | None:
-    subject, _, body = commit.message.partition("\n")
-    for environment in ENVIRONMENTS:
-        start = f"chore({environment}): {SUBJECT}"
-        if subject.startswith(start):
-            # Squashed by GitHub, a subject ends with the pull request: " (#12)".
-            tag = subject.removeprefix(start).split(" ", 1)[0]
-            return Deployment(commit=commit.sha, at=commit.at, environment=environment, **{"tag": tag} | _lines(body))
-    return None
-
-
-def _lines(body: str) -> dict[str, str]:
-    pairs = (line.partition(": ") for line in body.split("\n"))
-    names = LINES | TRAILERS
-    known = {names[name]: value.strip() for name, _, value in pairs if name in names}
-    if not re.fullmatch(SHA_PATTERN, known.get("sha", "")):
-        known.pop("sha", None)  # somebody else's line: git is asked for what stands here
-    return {field: value for field, value in known.items() if value}
+def _by_arrival(commits: Sequence[Commit], environment: Environment) -> list[list[Deployment]]:
+    """What the messages say, newest first: a list for each of the branch's own commits that brought some."""
+    found: dict[str, list[Deployment]] = {commit.sha: [] for commit in commits}
+    for commit in commits:
+        told = commit_message.parse(commit.message)
+        if told and told["environment"] == environment:
+            known: dict[str, Any] = {"commit": commit.sha, "at": commit.at, "arrived": commit.arrived, **told}
+            found[commit.arrived].append(Deployment(**known))
+    return [some for some in found.values() if some]

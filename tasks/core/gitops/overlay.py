@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -65,6 +66,21 @@ def edit(branch: Branch, overlay: str, images: Sequence[ImageRef]) -> Edit:
     before = _text(branch.read(path), path)
     kustomization.check(before, where=path)
     return Edit(path, before, kustomization.set_images(before, images, where=path))
+
+
+def edit_made(branch: Branch, overlay: str, commit: str) -> Edit:
+    """The edit that a commit has made in an overlay.
+
+    Raises:
+        NotFound: there is no such overlay.
+        InvalidInput: its kustomization is not one.
+    """
+    path = kustomization_in(branch, overlay, commit)
+    before, parent = "", branch.parent(commit)
+    if parent:
+        with suppress(NotFound):
+            before = _text(branch.read(path, parent), path)
+    return Edit(path, before, _text(branch.read(path, commit), path))
 
 
 def images_at(branch: Branch, overlay: str, commit: str | None = None) -> tuple[ImageRef, ...]:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from tasks.core.errors import InvalidInput, NotFound, NotProven
-from tasks.core.gitops import ledger, overlay
+from tasks.core.gitops import overlay
 from tasks.core.gitops.ledger import Deployment
 from tasks.core.gitops.writer import GitOps, on_branch, update_as_deployed
 from tasks.core.models import Environment, Move, Origin
@@ -19,11 +19,11 @@ def running(
         InvalidInput: its overlay does not say what was deployed last, or names an image without a version.
     """
     with on_branch(repository.on(environment)) as branch:
-        deployed = ledger.of(branch, environment)
+        deployed = repository.ledger(branch).newest(environment)
         if not deployed:
             raise NotFound(f"{environment} has no deployment yet.", f"Deploy to {environment} first.")
         folder = overlay.overlay_of(repository.overlays, environment)
-        if overlay.changed_by_hand(branch, folder, deployed[0].commit, repository.images.names):
+        if overlay.changed_by_hand(branch, folder, deployed[0].arrived, repository.images.names):
             raise _by_hand(deployed[0])
         images = overlay.images_at(branch, folder)
     update, entries = update_as_deployed(repository, deployed[0], images, to, actor=actor, run=run)

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from tasks.core.errors import Conflict, InvalidInput, NotFound
-from tasks.core.git.branch import Branch
-from tasks.core.gitops import ledger, overlay
-from tasks.core.gitops.ledger import Deployment
+from tasks.core.gitops import overlay
+from tasks.core.gitops.ledger import Deployment, Ledger
 from tasks.core.gitops.writer import GitOps, on_branch, update_as_deployed
 from tasks.core.models import Environment, ImageUpdate, Move, Origin
 
@@ -48,17 +47,18 @@ def earlier(
     """
     folder = overlay.overlay_of(repository.overlays, environment)
     with on_branch(repository) as branch:
-        newest = next(iter(ledger.of(branch, environment)), None)
+        ledger = repository.ledger(branch)
+        newest = next(iter(ledger.newest(environment)), None)
         names = repository.images.names
-        by_hand = newest is not None and overlay.changed_by_hand(branch, folder, newest.commit, names)
+        by_hand = newest is not None and overlay.changed_by_hand(branch, folder, newest.arrived, names)
         if of and newest:
             _check_there(of, newest, by_hand=by_hand)
-        found = ledger.search(branch, lambda deployed: _proven(deployed, good), environment) if good else None
-        found = found or ledger.search(branch, lambda deployed: _pair(deployed, to, steps, by_hand), environment)
+        found = ledger.search(lambda deployed: _proven(deployed, good), environment) if good else None
+        found = found or ledger.search(lambda deployed: _pair(deployed, to, steps, by_hand), environment)
         if not found:
-            raise _nothing(branch, environment, to, steps)
+            raise _nothing(ledger, environment, to, steps)
         target, current = found
-        images = overlay.images_at(branch, folder, target.commit)
+        images = overlay.images_at(branch, folder, target.arrived)
     update, entries = update_as_deployed(repository, target, images, environment, actor=actor, run=run)
     rolls_back = current.commit if current.commit != target.commit else ""
     origin = Origin(images=entries, restores=target.commit, rolls_back=rolls_back, reason=reason)
@@ -112,8 +112,8 @@ def _is(deployment: Deployment, to: str) -> bool:
     return len(to) >= SHORTEST and any(each.startswith(to) or to.startswith(each) for each in commits)
 
 
-def _nothing(branch: Branch, environment: Environment, to: str, steps: int) -> NotFound:
-    known = [f"{each.tag} ({each.commit[:7]})" for each in candidates(ledger.of(branch, environment))[:LISTED]]
+def _nothing(ledger: Ledger, environment: Environment, to: str, steps: int) -> NotFound:
+    known = [f"{each.tag} ({each.commit[:7]})" for each in candidates(ledger.newest(environment, LISTED + 1))[:LISTED]]
     wanted = f"as {to}" if to else f"{steps} back"
     return NotFound(
         f"{environment} has no deployment {wanted} in the GitOps repository's history.",

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from tasks.core.errors import DeliveryError, InvalidInput, NotFound
 from tasks.core.git.branch import Branch
-from tasks.core.gitops import ledger, overlay, source_commits
-from tasks.core.gitops.ledger import Deployment
+from tasks.core.gitops import overlay, source_commits
+from tasks.core.gitops.ledger import Deployment, fate
 from tasks.core.gitops.writer import GitOps, on_branch
 from tasks.core.models import ENVIRONMENTS, Environment, ImageRef, Value
 
@@ -80,17 +80,17 @@ def _environment(branch: Branch, repository: GitOps, environment: Environment, s
         images = overlay.images_at(branch, folder)
     except NotFound:
         return None
-    deployed = ledger.of(branch, environment, shown)
+    deployed = repository.ledger(branch).newest(environment, shown)
     branch.prepare(
-        overlay.kustomization_in(branch, folder), [each.commit for each in deployed[:shown] if not _told(each)]
+        overlay.kustomization_in(branch, folder), [each.arrived for each in deployed[:shown] if not _told(each)]
     )
     told = [_with_digests(branch, repository, folder, each) for each in deployed[:shown]]
-    history = tuple(Entry(deployment=each, fate=ledger.fate(each, deployed[:at])) for at, each in enumerate(told))
+    history = tuple(Entry(deployment=each, fate=fate(each, deployed[:at])) for at, each in enumerate(told))
     return EnvironmentStatus(
         environment=environment,
         images=images,
         history=history,
-        by_hand=bool(told) and overlay.changed_by_hand(branch, folder, told[0].commit, repository.images.names),
+        by_hand=bool(told) and overlay.changed_by_hand(branch, folder, told[0].arrived, repository.images.names),
     )
 
 
@@ -99,7 +99,7 @@ def _with_digests(branch: Branch, repository: GitOps, folder: str, deployment: D
     if _told(deployment):
         return deployment
     with suppress(NotFound, InvalidInput):
-        server, ui = _digests(repository, overlay.images_at(branch, folder, deployment.commit))
+        server, ui = _digests(repository, overlay.images_at(branch, folder, deployment.arrived))
         return deployment.model_copy(update={"server_digest": server, "ui_digest": ui})
     return deployment
 

@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from tasks.core import git
 from tasks.core.errors import InvalidInput, LostRace, NotFound
 from tasks.core.git import Remote
 from tasks.core.git.branch import DEPTH, Branch
-from tasks.core.gitops import guard, ledger, overlay
+from tasks.core.gitops import commit_message, guard, overlay
+from tasks.core.gitops.commit_message import MessageStyle
 from tasks.core.gitops.effect import effect_of
-from tasks.core.gitops.ledger import Deployment
+from tasks.core.gitops.ledger import Deployment, Ledger
 from tasks.core.images import Images
 from tasks.core.manifests.sources import describe
 from tasks.core.models import Approval, Environment, ImageRef, ImageUpdate, Origin, Render, UpdateResult
@@ -39,6 +41,9 @@ class GitOps:
         propose: whether a commit goes to a branch of its own, for a pull request, instead of to ``branch``.
         render: whether kustomize renders the overlay before a commit.
         branches: the branch of each environment, if there isn't one for all.
+        style: what is added to commit messages.
+        registries: registries, or folders in them, that images may come from besides the update's own.
+        check_image: raises if an image that would be written is not in its registry.
     """
 
     where: Remote
@@ -50,10 +55,17 @@ class GitOps:
     propose: bool = False
     render: Render = "off"
     branches: Mapping[Environment, str] = field(default_factory=dict)
+    style: MessageStyle = field(default_factory=MessageStyle)
+    registries: tuple[str, ...] = ()
+    check_image: Callable[[ImageRef], None] = lambda _: None
 
     def on(self, environment: Environment) -> "GitOps":
         """The same, on the branch of an environment."""
         return replace(self, branch=self.branches.get(environment, self.branch))
+
+    def ledger(self, branch: Branch) -> Ledger:
+        """The deployments on a branch of this repository."""
+        return Ledger(branch, self.overlays, self.images.names)
 
 
 def proposal(environment: Environment) -> str:
@@ -177,29 +189,37 @@ def write(
 
     Raises:
         NotFound: no such repository, branch or overlay.
-        InvalidInput: the overlay's kustomization is not one.
+        InvalidInput: the overlay's kustomization is not one, or an image is in an unknown registry.
         PushRefused, AccessDenied, Unavailable: as the git server answers.
         LostRace: other writers were faster for two minutes.
     """
     started, lost = time.monotonic(), 0
     images = origin.images if origin else images_of(update, registry, repository.images)
+    _check_registries(images, (registry, *repository.registries))
     with temp_dir(repository.work_dir) as folder, _branch(repository, repository.branch, folder) as branch:
         while True:
             try:
                 with turn(repository.work_dir):
                     log(f"{branch.where.url} {branch.name} is at {fetch(branch)[:7]}")
+                    ledger = repository.ledger(branch)
+                    ledger.prepare(update.environment)
                     edit = overlay.edit(branch, overlay.overlay_of(repository.overlays, update.environment), images)
                     planned = _planned(branch, update, edit, images, origin)
                     if edit.diff:
-                        planned = _weighed(repository, branch, update, planned, edit, folder, force=force)
+                        planned = _weighed(repository, ledger, update, planned, edit, folder, force=force)
+                    else:
+                        planned = _recognized(branch, ledger, update, planned)
                     if not planned.skipped:
                         effect = effect_of(branch, edit, images, repository.render, folder)
                         planned = planned.model_copy(update=effect._asdict())
-                    if dry_run or not planned.diff:
+                    if dry_run or not edit.diff or planned.skipped:
                         return planned
                     if approval and not approval.covers(planned.changes):
                         return planned.model_copy(update={"pending": True})
-                    commit = _put(branch, repository, update, edit, ledger.message(update, approval, origin), folder)
+                    for image in images:
+                        repository.check_image(image)
+                    message = commit_message.message(update, approval, origin, repository.style)
+                    commit = _put(branch, repository, update, edit, message, folder)
                     return _written(planned, commit, approval, repository.propose)
             except LostRace as race:
                 lost += 1
@@ -207,6 +227,15 @@ def write(
                     raise
                 log(f"{race.message} Trying again on the new head.")
             time.sleep(random.uniform(0, min(2.0, 0.05 * 2**lost)))  # noqa: S311 - spreads writers, no secret
+
+
+def _check_registries(images: Sequence[ImageRef], known: Sequence[str]) -> None:
+    for image in images:
+        if image.new_name and not any(image.new_name.startswith(f"{each.rstrip('/')}/") for each in known):
+            raise InvalidInput(
+                f"{image.name} would come from {image.new_name}, which is not in {' or '.join(known)}.",
+                "Nothing was written. If that registry is yours, add it to IMAGE_REGISTRIES.",
+            )
 
 
 def _planned(
@@ -226,9 +255,27 @@ def _planned(
     )
 
 
+def _recognized(branch: Branch, ledger: Ledger, update: ImageUpdate, planned: UpdateResult) -> UpdateResult:
+    """The result where the branch has these images: a commit of this very run, if the answer to its push was lost."""
+    newest = next(ledger.near(update.environment), None) if update.workflow_run_id else None
+    if not newest or newest.run != update.workflow_run_id or not newest.brings(update):
+        return planned
+    made = overlay.edit_made(branch, planned.overlay_path, newest.arrived)
+    return planned.model_copy(
+        update={
+            "changed": True,
+            "commit": newest.commit,
+            "changes": made.changes(planned.images),
+            "diff": made.diff,
+            "approved_by": newest.approved_by,
+            "approval_note": newest.approval_note,
+        }
+    )
+
+
 def _weighed(
     repository: GitOps,
-    branch: Branch,
+    ledger: Ledger,
     update: ImageUpdate,
     planned: UpdateResult,
     edit: overlay.Edit,
@@ -238,9 +285,9 @@ def _weighed(
 ) -> UpdateResult:
     """The planned result with what it replaces; or one that is skipped, and says why."""
     # The whole history is searched only for what can be in this update's way.
-    find = ledger.of if update.sha or planned.origin else ledger.near
-    deployed = find(branch, update.environment)
-    further = partial(ledger.of, branch, update.environment, at_least=2)
+    search = update.sha or planned.origin
+    deployed = ledger.newest(update.environment) if search else [*islice(ledger.near(update.environment), 1)]
+    further = partial(ledger.newest, update.environment, at_least=2)
     why = guard.objection(update, planned.origin, deployed, further, repository.source, folder, force=force)
     if why:
         return planned.model_copy(update={"skipped": why, "images": edit.images, "changes": (), "diff": ""})

@@ -1,5 +1,7 @@
 """Commit messages as the record of every deployment: written and read again, and what follows from them."""
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,14 +10,14 @@ from pydantic import SecretStr
 
 from tasks.core import git
 from tasks.core.errors import Conflict, InvalidInput, NotFound, NotProven
-from tasks.core.git.branch import Branch, Commit
-from tasks.core.gitops import ledger
-from tasks.core.gitops.ledger import Deployment
+from tasks.core.git.branch import Branch
+from tasks.core.gitops.commit_message import MessageStyle, message, parse
+from tasks.core.gitops.ledger import Deployment, fate
 from tasks.core.gitops.promotion import check_soak, running
 from tasks.core.gitops.rollback import candidates, earlier
 from tasks.core.gitops.status import read
 from tasks.core.gitops.writer import GitOps, write
-from tasks.core.models import Approval, ImageUpdate, Origin
+from tasks.core.models import Approval, ImageRef, ImageUpdate, Origin
 from tests.sandbox.github import github
 from tests.sandbox.repositories import commit, log, show
 from tests.sandbox.repositories import git as run_git
@@ -29,10 +31,6 @@ def digest(character: str) -> str:
     return "sha256:" + character * 64
 
 
-def deployment(message: str, sha: str = "c" * 40) -> Deployment | None:
-    return next(iter(ledger.deployments([Commit(sha, NOW, message)])), None)
-
-
 def test_what_is_written_is_read_again() -> None:
     update = ImageUpdate(
         environment="staging",
@@ -44,28 +42,26 @@ def test_what_is_written_is_read_again() -> None:
         workflow_run_id="run 7",
     )
     origin = Origin(images=(), restores="d" * 40, rolls_back="e" * 40, reason="pods: crash")
-    told = deployment(ledger.message(update, Approval(by="Robin", note="go"), origin))
-    assert told == Deployment(
-        commit="c" * 40,
-        at=NOW,
-        environment="staging",
-        tag="v1-abc",
-        sha="a" * 40,
-        server_digest=digest("1"),
-        ui_digest=digest("2"),
-        actor="Nguyễn: Văn A",
-        run="run 7",
-        approved_by="Robin",
-        approval_note="go",
-        restores="d" * 40,
-        rolls_back="e" * 40,
-        reason="pods: crash",
-    )
+    told = parse(message(update, Approval(by="Robin", note="go"), origin, MessageStyle()))
+    assert told == {
+        "environment": "staging",
+        "tag": "v1-abc",
+        "sha": "a" * 40,
+        "server_digest": digest("1"),
+        "ui_digest": digest("2"),
+        "actor": "Nguyễn: Văn A",
+        "run": "run 7",
+        "approved_by": "Robin",
+        "approval_note": "go",
+        "restores": "d" * 40,
+        "rolls_back": "e" * 40,
+        "reason": "pods: crash",
+    }
 
 
 def test_the_users_lines_come_first_and_the_same() -> None:
     update = ImageUpdate(environment="dev", tag="abc1234", sha="abc1234", actor="octocat", workflow_run_id="7")
-    assert ledger.message(update).startswith(
+    assert message(update, None, None, MessageStyle()).startswith(
         "chore(dev): update flowise images to abc1234\n\nTriggered by: octocat\nSource SHA: abc1234\nTag: abc1234\n"
     )
 
@@ -74,7 +70,7 @@ OLD = "chore(dev): update flowise images to abc1234\n\nTriggered by: octocat\nSo
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("text", "told"),
     [
         (OLD, ("abc1234", "abc1234", "octocat")),
         (OLD.replace("to abc1234\n", "to abc1234 (#12)\n"), ("abc1234", "abc1234", "octocat")),
@@ -85,9 +81,9 @@ OLD = "chore(dev): update flowise images to abc1234\n\nTriggered by: octocat\nSo
         ("", None),
     ],
 )
-def test_messages_of_other_tools(message: str, told: tuple[str, str, str] | None) -> None:
-    read_again = deployment(message)
-    assert (read_again and (read_again.tag, read_again.sha, read_again.actor)) == told
+def test_messages_of_other_tools(text: str, told: tuple[str, str, str] | None) -> None:
+    read_again = parse(text)
+    assert (read_again and tuple(read_again.get(name, "") for name in ("tag", "sha", "actor"))) == told
 
 
 def deployed(*tags: str, **fields: str) -> list[Deployment]:
@@ -116,7 +112,7 @@ def test_what_an_environment_goes_back_to(tags: list[str], newest: dict[str, str
 
 def test_what_became_of_a_deployment() -> None:
     found = deployed("a", "b", "a", rolls_back="1" * 40)
-    assert [ledger.fate(each, found[:at]) for at, each in enumerate(found)] == [
+    assert [fate(each, found[:at]) for at, each in enumerate(found)] == [
         "live",
         "rolled back by 2222222",
         "superseded by 1111111",
@@ -267,7 +263,7 @@ def test_the_ledger_reaches_beyond_the_newest_commits(repository: GitOps, gitops
         commit(gitops, "main", {"README.md": str(turn)}, "docs")
     with Branch(repository.where, "main", repository.work_dir / "far.git") as branch:
         branch.fetch()
-        assert [each.tag for each in ledger.of(branch, "dev")] == ["v1"]
+        assert [each.tag for each in repository.ledger(branch).newest("dev")] == ["v1"]
 
 
 def again(repository: GitOps, tag: str, sha: str) -> str:
@@ -384,13 +380,160 @@ def test_a_tag_that_was_changed_by_hand_is_seen(repository: GitOps, gitops: Path
 def test_what_was_merged_is_there_since_then(repository: GitOps, gitops: Path) -> None:
     """Proposed at nine, merged at noon, by somebody in Vietnam: the soak time begins at noon."""
     on_main = log(gitops)[0]["sha"]
-    overlay = show(gitops, "main", DEV)
-    proposed = commit(gitops, "flowise/dev", {DEV: f"{overlay}# v1\n"}, OLD, start=on_main)
+    overlay = show(gitops, "main", DEV).replace("newTag: latest", "newTag: abc1234")
+    proposed = commit(gitops, "flowise/dev", {DEV: overlay}, OLD, start=on_main)
     stamp = "A <a@example.com> 1893474000 +0700"
     merge = f"tree {git_sha(gitops, f'{proposed}^{{tree}}')}\nparent {on_main}\nparent {proposed}\n"
     merge += f"author {stamp}\ncommitter {stamp}\n\nMerge pull request #1\n"
     merged = run_git(gitops, "hash-object", "-t", "commit", "-w", "--stdin", stdin=merge.encode()).decode().strip()
     run_git(gitops, "update-ref", "refs/heads/main", merged)
     (entry,) = read(repository, {}).environments[0].history
-    assert entry.deployment.commit == proposed
+    assert (entry.deployment.commit, entry.deployment.arrived) == (proposed, merged)
     assert entry.deployment.at.isoformat() == "2030-01-01T05:00:00+00:00"
+
+
+def merge(gitops: Path, proposed: str, text: str = "Merge pull request #1 from acme/flowise/dev") -> str:
+    """Merge a commit into main as a server does; its tree is what main gets."""
+    main, stamp = git_sha(gitops, "main"), "A <a@example.com> 1893474000 +0000"
+    made = f"tree {git_sha(gitops, f'{proposed}^{{tree}}')}\nparent {main}\nparent {proposed}\n"
+    made += f"author {stamp}\ncommitter {stamp}\n\n{text}\n"
+    merged = run_git(gitops, "hash-object", "-t", "commit", "-w", "--stdin", stdin=made.encode()).decode().strip()
+    run_git(gitops, "update-ref", "refs/heads/main", merged)
+    return merged
+
+
+def by_digest(gitops: Path, character: str) -> str:
+    """The overlay of dev with both images at one digest, as a person would write it."""
+    entries = [f"- name: {name}\n  newName: {REGISTRY}/{name}\n  digest: {digest(character)}\n" for name in NAMES]
+    return f"{show(gitops, 'main', DEV).partition('images:')[0]}images:\n{''.join(entries)}"
+
+
+NAMES = ("flowise-server", "flowise-ui")
+
+
+def words(tag: str, character: str, *more: str) -> str:
+    """A message in the bot's words."""
+    lines = [f"Server-Digest: {digest(character)}", f"UI-Digest: {digest(character)}", *more]
+    return f"chore(dev): update flowise images to {tag}\n\nTag: {tag}\n\n" + "\n".join(lines) + "\n"
+
+
+def test_a_message_alone_deploys_nothing(repository: GitOps, gitops: Path) -> None:
+    """
+    ::
+
+        main   v1 ── v2 ── forged: "v1", an empty commit after v2 ── forged: "v2", with v9's digests in the overlay
+    """
+    put(repository, "v1", sha="a" * 40)
+    first = log(gitops)[0]["sha"]
+    put(repository, "v2", sha="b" * 40)
+    commit(gitops, "main", {}, words("v1", "2", f"Rolls-Back: {log(gitops)[0]['sha']}"))
+    assert back(repository, "v1").origin.restores == first, "an empty commit has deployed nothing"
+    assert not again(repository, "v3", "b" * 40), "its trailer blocks nothing"
+    commit(gitops, "main", {DEV: by_digest(gitops, "9")}, words("v4", "4"))
+    history = read(repository, {}).environments[0]
+    assert [each.deployment.tag for each in history.history] == ["v3", "v2", "v1"]
+    assert history.by_hand, "a text that does not say what it did is nobody's deployment"
+    with pytest.raises(InvalidInput, match="changed by hand"):
+        running(repository, "dev", "staging", actor="", run="")
+
+
+def test_a_commit_about_another_environment_is_no_deployment(repository: GitOps, gitops: Path) -> None:
+    staging = DEV.replace("/dev/", "/staging/")
+    commit(gitops, "main", {staging: by_digest(gitops, "5")}, words("v5", "5"))
+    assert [each.history for each in read(repository, {}).environments] == [(), (), ()]
+
+
+def test_a_revert_is_not_the_deployment_it_quotes(repository: GitOps, gitops: Path) -> None:
+    before = show(gitops, "main", DEV)
+    put(repository, "v1")
+    commit(gitops, "main", {DEV: before}, 'Revert "chore(dev): update flowise images to v1"\n\nThis reverts it.\n')
+    state = read(repository, {}).environments[0]
+    assert [each.deployment.tag for each in state.history] == ["v1"]
+    assert state.by_hand
+
+
+def test_of_a_merged_proposal_its_last_state_is_the_deployment(repository: GitOps, gitops: Path) -> None:
+    """
+    ::
+
+        main   A ──────────────── M       v1 was proposed, and replaced by v2 before anybody merged it
+                \\              /
+        flowise/dev   v1 ── v2
+    """
+    one = commit(gitops, "flowise/dev", {DEV: by_digest(gitops, "1")}, words("v1", "1"), start=git_sha(gitops, "main"))
+    two = commit(gitops, "flowise/dev", {DEV: by_digest(gitops, "2")}, words("v2", "2"), start=one)
+    merged = merge(gitops, two)
+    (entry,) = read(repository, {}).environments[0].history
+    assert (entry.deployment.tag, entry.deployment.commit, entry.deployment.arrived) == ("v2", two, merged)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        words("v2", "2").replace("to v2", "to v2 (#7)"),
+        f"[skip ci] {words('v2', '2')}",
+        f"Merge branch 'flowise/dev' into 'main'\n\n{words('v2', '2')}\nSee merge request acme/devops!7\n",
+        f"Deploy things (#7)\n\n* {words('v1', '1')}\n* three replicas\n\n* {words('v2', '2')}".replace(
+            words("v1", "1"), words("v2", "1")
+        ),
+        f"{words('v2', '2').partition(chr(10))[0]} (#7)\n\n| image | now |\n\n```text\n{words('v2', '2')}```\n",
+    ],
+    ids=["squashed", "prefix", "gitlab", "squashed from several", "text of the pull request"],
+)
+def test_what_people_squash_is_read_all_the_same(text: str, repository: GitOps, gitops: Path) -> None:
+    put(repository, "v1")
+    sha = commit(gitops, "main", {DEV: by_digest(gitops, "2")}, text)
+    newest = read(repository, {}).environments[0].history[0].deployment
+    assert (newest.commit, newest.tag, newest.server_digest, newest.ui_digest) == (sha, "v2", digest("2"), digest("2"))
+
+
+@pytest.mark.parametrize("date", ["253402300800 +0000", "1700000000 +9999", "-62135596801 +0000"])
+def test_a_date_that_only_git_knows_stops_nothing(date: str, repository: GitOps, gitops: Path) -> None:
+    head = git_sha(gitops, "main")
+    made = f"tree {git_sha(gitops, 'main^{tree}')}\nparent {head}\nauthor A <a@example.com> {date}\n"
+    made += f"committer A <a@example.com> {date}\n\ndocs: a typo\n"
+    sha = run_git(gitops, "hash-object", "--literally", "-t", "commit", "-w", "--stdin", stdin=made.encode())
+    run_git(gitops, "update-ref", "refs/heads/main", sha.decode().strip())
+    put(repository, "v1")
+    assert len(read(repository, {}).environments[0].history) == 1
+
+
+@pytest.mark.parametrize("place", ["evil.example.net/flowise-server", "r.example.evil.net/x", "r.example2/x"])
+def test_another_registrys_image_is_not_carried_on(place: str, repository: GitOps, gitops: Path) -> None:
+    overlay = by_digest(gitops, "1").replace(f"{REGISTRY}/flowise-server", place)
+    commit(gitops, "main", {DEV: overlay}, words("v1", "1"))
+    move, _ = running(repository, "dev", "staging", actor="", run="")
+    with pytest.raises(InvalidInput, match=f"flowise-server would come from {re.escape(place)}, which is not in"):
+        restore(repository, move)
+    known = replace(repository, registries=(place.partition("/")[0],))
+    assert restore(known, move).changed
+
+
+def test_an_image_that_the_registry_does_not_have_is_not_written(repository: GitOps, gitops: Path) -> None:
+    def check(image: ImageRef) -> None:
+        if image.name == "flowise-ui":
+            raise NotFound("There is none.")
+
+    head = git_sha(gitops, "main")
+    with pytest.raises(NotFound, match="There is none"):
+        put(replace(repository, check_image=check), "v1")
+    assert git_sha(gitops, "main") == head
+
+
+def test_a_history_that_is_cut_off_tells_nothing_of_its_last_commit(
+    gitops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest deployment is the oldest commit that is fetched at first: without its parent it proves nothing."""
+    monkeypatch.setattr("tasks.core.git.branch.DEPTH", 3)
+    monkeypatch.setattr("tasks.core.gitops.ledger.DEPTH", 3)
+    with github({"acme/devops": gitops}) as hub:
+        where = git.Remote(hub.clone_url("acme/devops"), SecretStr(hub.token))
+        repository = GitOps(where, "main", "argocd/apps/flowise/overlays", tmp_path)
+        put(repository, "v1")
+        for turn in range(2):
+            commit(gitops, "main", {"README.md": str(turn)}, "docs")
+        with Branch(where, "main", tmp_path / "cut.git") as branch:
+            branch.fetch()
+            ledger = repository.ledger(branch)
+            assert not list(ledger.near("dev"))
+            assert [each.tag for each in ledger.newest("dev")] == ["v1"]

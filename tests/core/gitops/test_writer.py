@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from tasks import clients
 from tasks.core import git
-from tasks.core.errors import AccessDenied, InvalidInput, LostRace, NotFound, PushRefused
+from tasks.core.errors import AccessDenied, InvalidInput, LostRace, NotFound, PushRefused, Unavailable
 from tasks.core.git.branch import Branch, Commit
 from tasks.core.gitops import ledger, promotion, status, writer
 from tasks.core.models import ImageRef, ImageUpdate, UpdateResult
@@ -424,6 +424,30 @@ def test_the_patience_is_minded(gitops: Path, work: Path, monkeypatch: pytest.Mo
         write(gitops, work)
     assert len(pushes) > 1
     assert 1.0 <= time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_push_whose_answer_is_lost_is_this_runs_own(
+    later: bool, gitops: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push, asked = Branch.push, {"server_digest": DIGEST, "ui_digest": DIGEST, "workflow_run_id": "run-1"}
+
+    def lost(self: Branch, commit: str) -> None:
+        push(self, commit)
+        raise Unavailable("The answer was lost.")
+
+    monkeypatch.setattr(Branch, "push", lost)
+    with pytest.raises(Unavailable):
+        write(gitops, work, **asked)
+    monkeypatch.undo()
+    ours = repositories.head(gitops)
+    if later:
+        repositories.commit(gitops, "main", {"README.md": "more\n"}, "docs")
+    again = write(gitops, work, **asked)
+    assert (again.changed, again.commit, len(again.changes)) == (True, ours, 2)
+    assert again.diff.count(f"+  digest: {DIGEST}") == 2
+    other = write(gitops, work, **asked | {"workflow_run_id": "run-2"})
+    assert (other.changed, other.diff) == (False, "")
 
 
 @pytest.mark.parametrize(("near", "far"), [(2, 4), (2, 400)])

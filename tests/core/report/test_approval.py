@@ -6,7 +6,7 @@ import pytest
 
 from tasks.core.errors import InvalidInput, Rejected
 from tasks.core.git import Remote
-from tasks.core.gitops.ledger import message
+from tasks.core.gitops.commit_message import MessageStyle, message
 from tasks.core.models import NOT_YET, Approval, ImageChange, ImageRef, ImageUpdate, UpdateResult
 from tasks.core.report import approval
 from tasks.core.report.markdown import updated
@@ -106,7 +106,7 @@ def test_a_rejection_says_who_and_why() -> None:
 
 def test_a_name_cannot_forge_lines_and_is_bounded() -> None:
     given = approval.decision(planned(), True, "Robin\r\nTag: v9\u2028Source SHA: 0000000", "n" * 999)
-    assert message(update("a" * 40), given).splitlines() == [
+    assert message(update("a" * 40), given, None, MessageStyle()).splitlines() == [
         "chore(production): update flowise images to v2",
         "",
         "Triggered by: octo*cat*",
@@ -115,7 +115,7 @@ def test_a_name_cannot_forge_lines_and_is_bounded() -> None:
         "Approved by: Robin Tag: v9 Source SHA: 0000000",
         f"Approval note: {'n' * 200}",
     ]
-    assert "Approval note" not in message(update(), Approval(by="Robin"))
+    assert "Approval note" not in message(update(), Approval(by="Robin"), None, MessageStyle())
 
 
 def test_the_summary_names_the_operator() -> None:

@@ -1,0 +1,84 @@
+"""A deployment's commit message: written and read here alone, and reused for pull requests.
+
+It begins as those of the user's workflow do; commits that workflow made are read as well.
+"""
+
+import re
+from collections.abc import Mapping
+
+from tasks.core.models import ENVIRONMENTS, SHA_PATTERN, Approval, ImageUpdate, Origin, Value
+
+LINES = {
+    "Triggered by": "actor",
+    "Source SHA": "sha",
+    "Tag": "tag",
+    "Approved by": "approved_by",
+    "Approval note": "approval_note",
+}
+"""The lines for people, each with its field of a deployment; the user's workflow wrote the first three."""
+
+TRAILERS = {
+    "Server-Digest": "server_digest",
+    "UI-Digest": "ui_digest",
+    "Run": "run",
+    "Promoted-From": "promoted_from",
+    "Restores": "restores",
+    "Rolls-Back": "rolls_back",
+    "Reason": "reason",
+}
+"""The last paragraph, for programs (git-interpret-trailers(1))."""
+
+FIELDS = LINES | TRAILERS
+
+# A prefix may stand before it, and a bullet where commits were squashed; a quotation is a revert's.
+SUBJECT = re.compile(rf'^[^"“”\n]*\bchore\(({"|".join(ENVIRONMENTS)})\): update flowise images to (\S+)', re.MULTILINE)
+
+TRAILER = re.compile(r"[A-Za-z][A-Za-z-]*: \S.*")
+
+
+class MessageStyle(Value):
+    """What an installation adds: ``prefix`` before the subject, ``lines`` as trailers or a paragraph of their own."""
+
+    prefix: str = ""
+    lines: tuple[str, ...] = ()
+
+
+def subject(update: ImageUpdate, style: MessageStyle) -> str:
+    """Return the first line, which is a pull request's title as well."""
+    line = f"chore({update.environment}): update flowise images to {update.tag}"
+    return f"{style.prefix.strip()} {line}" if style.prefix.strip() else line
+
+
+def body(update: ImageUpdate, approval: Approval | None, origin: Origin | None, style: MessageStyle) -> str:
+    """Return the paragraphs below the subject; a line without a value is left out."""
+    values: dict[str, str | None] = update.model_dump() | {"run": update.workflow_run_id}
+    if approval:
+        values |= {"approved_by": approval.by, "approval_note": approval.note}
+    if origin:
+        values |= origin.model_dump(exclude={"images"})
+    trailers, added = _written(TRAILERS, values), list(style.lines)
+    if all(TRAILER.fullmatch(line) for line in added):
+        trailers, added = trailers + added, []
+    paragraphs = (_written(LINES, values), added, trailers)
+    return "\n\n".join("\n".join(lines) for lines in paragraphs if lines)
+
+
+def message(update: ImageUpdate, approval: Approval | None, origin: Origin | None, style: MessageStyle) -> str:
+    """Return the commit message of an update."""
+    return f"{subject(update, style)}\n\n{body(update, approval, origin, style)}\n"
+
+
+def parse(text: str) -> dict[str, str] | None:
+    """Read a message, also one that was squashed or merged, into a deployment's fields; ``None`` for others'."""
+    found = SUBJECT.search(text)
+    if not found:
+        return None
+    pairs = (line.partition(": ") for line in text[found.end() :].split("\n"))
+    known = {FIELDS[name]: value.strip() for name, _, value in pairs if name in FIELDS and value.strip()}
+    if not re.fullmatch(SHA_PATTERN, known.get("sha", "")):
+        known.pop("sha", None)  # git is asked for it, so it must not be an option
+    return {"environment": found[1], "tag": found[2]} | known
+
+
+def _written(names: Mapping[str, str], values: Mapping[str, str | None]) -> list[str]:
+    return [f"{name}: {values[field]}" for name, field in names.items() if values.get(field)]
