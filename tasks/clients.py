@@ -55,22 +55,24 @@ def overlays(settings: Settings, environment: Environment) -> GitOps:
         source=source_repository(settings) if settings.source_repo else None,
         images=settings.images,
         propose=environment in settings.pull_requests,
+        registries=settings.image_registries,
         render=settings.render,
     )
 
 
-def registry(settings: Settings) -> Registry:
-    """The registry, by its name ECR or a plain one.
+def registry(settings: Settings, host: str = "", timeout: float = 30) -> Registry:
+    """The registry, by its name ECR or a plain one; that of ``ECR_REGISTRY`` unless another host is given.
 
     Raises:
         InvalidInput: ``ECR_REGISTRY`` is not set, or is no host.
     """
     settings.require("ecr_registry")
-    if not is_ecr(settings.ecr_registry):
-        return Registry(settings.ecr_registry)
+    host = host or settings.ecr_registry
+    if not is_ecr(host):
+        return Registry(host, timeout)
     from tasks.core.registry.ecr import Ecr  # noqa: PLC0415 - boto3 is slow to load and only ECR needs it
 
-    return Ecr(settings.ecr_registry, _ecr_client(settings), create=settings.ecr_create_repositories)
+    return Ecr(host, _ecr_client(settings), create=settings.ecr_create_repositories)
 
 
 def github_token(settings: Settings) -> SecretStr | None:
@@ -79,7 +81,9 @@ def github_token(settings: Settings) -> SecretStr | None:
         return settings.gitops_token
     from prefect_github import GitHubCredentials  # noqa: PLC0415
 
-    return GitHubCredentials.load(settings.github_credentials_block).token or settings.gitops_token
+    token = GitHubCredentials.load(settings.github_credentials_block).token
+    # Secrets that are made with echo end in a line break.
+    return SecretStr(token.get_secret_value().strip()) if token else settings.gitops_token
 
 
 def github(settings: Settings, repository: str, **options: int) -> "GitHub":

@@ -1,13 +1,24 @@
 """The task ``update-kustomization``: new images into the overlay, as one commit on the GitOps branch."""
 
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+
 from prefect import task
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
-from tasks.clients import github, overlays
+from tasks.clients import github, overlays, registry
+from tasks.core.errors import AccessDenied, NotFound, Unavailable
 from tasks.core.gitops import writer
+<<<<<<< HEAD
 from tasks.core.models import Approval, ImageUpdate, Origin, UpdateResult
 from tasks.core.settings import load
 from tasks.core.text import plain
+=======
+from tasks.core.models import Approval, ImageRef, ImageUpdate, Origin, UpdateResult
+from tasks.core.settings import Settings, load
+>>>>>>> c20aba4 (Check that images are in a known registry, and there)
 from tasks.runtime.retries import RETRIES
 from tasks.runtime.skipped import skipped
 
@@ -35,15 +46,22 @@ def update_kustomization(
         origin: where the images come from, if nothing was built for the update.
 
     Raises:
-        InvalidInput, NotFound: the overlay isn't there, or is no kustomization; nothing was changed.
+        InvalidInput: the overlay is no kustomization, or an image is in an unknown registry; nothing was changed.
+        NotFound: the overlay isn't there, or an image isn't in its registry; nothing was changed.
         PushRefused, AccessDenied, Unavailable, LostRace: as the git server answers.
     """
+<<<<<<< HEAD
     settings, logger = load(), get_run_logger()
+=======
+    settings, log = load(), get_run_logger().info
+    if not update.workflow_run_id:  # by it the commit is recognised if the answer to its push is lost
+        update = update.model_copy(update={"workflow_run_id": flow_run.id})
+>>>>>>> c20aba4 (Check that images are in a known registry, and there)
     settings.require("ecr_registry")
     if update.environment in settings.pull_requests and not dry_run:
         github(settings, settings.gitops_repo)  # a branch that nobody can be asked to merge is not pushed
     result = writer.write(
-        overlays(settings, update.environment),
+        replace(overlays(settings, update.environment), check_image=partial(_check_there, settings)),
         update,
         settings.ecr_registry,
         logger.info,
@@ -56,6 +74,24 @@ def update_kustomization(
         logger.warning(plain(warning))
     logger.info(plain(_outcome(result)))
     return result if result.diff else skipped(result.skipped or "Nothing to commit.", result)
+
+
+def _check_there(settings: Settings, image: ImageRef) -> None:
+    """Make sure that an image is in its registry; one that can't be asked is no reason to stop."""
+    host, _, repository = (image.new_name or "").partition("/")
+    if not (image.digest and repository):
+        return
+    try:
+        with closing(registry(settings, host, timeout=10)) as there:
+            found = there.digest(repository, image.digest)
+    except (AccessDenied, Unavailable) as error:
+        get_run_logger().warning("Not checked that %s is in its registry: %s", image, error.message)
+        return
+    if not found:
+        raise NotFound(
+            f"{host} has no image {repository}@{image.digest}.",
+            "Nothing was written. Build it again, or choose another deployment.",
+        )
 
 
 def _outcome(result: UpdateResult) -> str:

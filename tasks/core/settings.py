@@ -50,6 +50,14 @@ def _json(value: object) -> object:
         raise
 
 
+def _stripped(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
+
+
+Secret = Annotated[SecretStr, BeforeValidator(_stripped)]
+"""A secret without the line break that it gets from ``echo TOKEN | base64``."""
+
+
 class Settings(BaseSettings):
     """The settings; each field's environment variable is its name in capitals.
 
@@ -90,17 +98,22 @@ class Settings(BaseSettings):
         "",
         description="Registry host[:port]. `*.dkr.ecr.*` means Amazon ECR, others a plain OCI registry.",
     )
+    image_registries: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (),
+        description="Registries, or folders in them, that promoted and restored images may come from besides"
+        " `ECR_REGISTRY`, with commas between.",
+    )
     ecr_create_repositories: bool = Field(
         False, description="Create a missing ECR repository instead of explaining how to."
     )
     aws_region: str | None = Field(None, description="Region of ECR; the one in the registry's name by default.")
     aws_access_key_id: str | None = Field(None, description="AWS key id, as boto3 reads it.")
-    aws_secret_access_key: SecretStr | None = Field(None, description="AWS secret key, as boto3 reads it.")
+    aws_secret_access_key: Secret | None = Field(None, description="AWS secret key, as boto3 reads it.")
     aws_endpoint_url: str | None = Field(None, description="Another endpoint for AWS's API, as boto3 reads it.")
     aws_credentials_block: str = Field(
         "flowise", description="Name of the Prefect `AwsCredentials` block; used where it exists."
     )
-    gitops_token: SecretStr | None = Field(
+    gitops_token: Secret | None = Field(
         None, description="GitHub token for checkout and push over HTTPS and for repository dispatch."
     )
     github_credentials_block: str = Field(
@@ -109,7 +122,7 @@ class Settings(BaseSettings):
     github_api_url: str = Field(
         "https://api.github.com", description="GitHub's API; `https://HOST/api/v3` for GitHub Enterprise."
     )
-    github_webhook_secret: SecretStr | None = Field(
+    github_webhook_secret: Secret | None = Field(
         None, description="Secret of the GitHub webhooks; the receiver does not start without."
     )
     dispatch_via: Transport = Field(
@@ -155,7 +168,7 @@ class Settings(BaseSettings):
     argocd_server: str = Field(
         "", description="Argo CD: a host (HTTPS), or a URL. The rollout is skipped where it is not set."
     )
-    argocd_auth_token: SecretStr | None = Field(
+    argocd_auth_token: Secret | None = Field(
         None, description="Token of an Argo CD account that may get and sync the applications."
     )
     argocd_project: str = Field(
@@ -176,13 +189,13 @@ class Settings(BaseSettings):
     health_path: str = Field("/api/v1/ping", description="What is asked for at an endpoint; any 2xx is healthy.")
     health_tries: Annotated[int, Field(gt=0)] = Field(10, description="How often an endpoint is asked.")
     health_seconds: Annotated[float, Field(ge=0)] = Field(10, description="Seconds between two tries.")
-    alert_slack_url: SecretStr | None = Field(None, description="Slack's incoming webhook that alerts go to.")
-    alert_webhook_url: SecretStr | None = Field(
+    alert_slack_url: Secret | None = Field(None, description="Slack's incoming webhook that alerts go to.")
+    alert_webhook_url: Secret | None = Field(
         None, description="URL that alerts are posted to, as JSON with `subject`, `body` and `text`."
     )
     alert_email: str = Field("", description="Addresses that alerts go to, by SendGrid; commas between them.")
     alert_email_from: str = Field("", description="Sender of those mails.")
-    sendgrid_api_key: SecretStr | None = Field(None, description="SendGrid's key for those mails.")
+    sendgrid_api_key: Secret | None = Field(None, description="SendGrid's key for those mails.")
     alert_block: str = Field(
         "", description="Another notification block that alerts go to, as `type-slug/name`, made in the UI."
     )

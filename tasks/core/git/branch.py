@@ -173,11 +173,11 @@ class Branch:
         Of many commits nothing goes into the cache: it would be full of what is of no use to the next update.
         """
         keep = len(at) <= KEPT
-        found = [_tree(self.object(each)) for each in at]
-        for name in _names(path):
+        found, names = [_tree(self.object(each)) for each in at], _names(path)
+        for left, name in reversed([*enumerate(reversed(names))]):
             self.load(found, keep)
-            entries = (self.entries(tree).get(name) for tree in dict.fromkeys(found))
-            found = [entry.object for entry in entries if entry]
+            entries = [entry for tree in dict.fromkeys(found) if (entry := self.entries(tree).get(name))]
+            found = [entry.object for entry in entries if entry.kind == ("tree" if left else "blob")]
         self.load(found, keep)
 
     def commit(self, path: str, content: bytes, message: str) -> str:
