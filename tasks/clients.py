@@ -11,6 +11,8 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
 from tasks.core import git
+from tasks.core.git.branch import Identity
+from tasks.core.gitops.commit_message import MessageStyle
 from tasks.core.gitops.writer import GitOps
 from tasks.core.models import ENVIRONMENTS, Environment
 from tasks.core.registry.oci import Registry, is_ecr
@@ -56,8 +58,15 @@ def overlays(settings: Settings, environment: Environment) -> GitOps:
         images=settings.images,
         propose=environment in settings.pull_requests,
         registries=settings.image_registries,
+        style=message_style(settings),
+        identity=Identity(settings.commit_author, settings.commit_signing_key),
         render=settings.render,
     )
+
+
+def message_style(settings: Settings) -> MessageStyle:
+    """What is added to the messages of GitOps commits."""
+    return MessageStyle(prefix=settings.commit_prefix, lines=settings.commit_lines)
 
 
 def registry(settings: Settings, host: str = "", timeout: float = 30) -> Registry:

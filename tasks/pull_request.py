@@ -3,9 +3,9 @@
 from prefect import task
 from prefect.logging import get_run_logger
 
-from tasks.clients import github, source_repository
-from tasks.core.gitops import source_commits, writer
-from tasks.core.models import ImageUpdate, UpdateResult
+from tasks.clients import github, message_style, source_repository
+from tasks.core.gitops import commit_message, source_commits, writer
+from tasks.core.models import Approval, ImageUpdate, UpdateResult
 from tasks.core.report import markdown
 from tasks.core.settings import load
 from tasks.runtime.retries import RETRIES
@@ -23,11 +23,13 @@ def open_pull_request(update: ImageUpdate, result: UpdateResult) -> UpdateResult
     settings = load()
     source = source_repository(settings) if settings.source_repo else None
     commits = source_commits.markdown(result.replaces, update.sha or "", source, settings.work_dir)
+    approval = Approval(by=result.approved_by, note=result.approval_note)
+    record = commit_message.body(update, approval, result.origin, message_style(settings))
     url = github(settings, settings.gitops_repo).propose(
         writer.proposal(update.environment),
         settings.branch_of(update.environment),
-        f"chore({update.environment}): update flowise images to {update.tag}",
-        markdown.proposed(update, result, commits),
+        commit_message.subject(update, message_style(settings)),
+        markdown.proposed(update, result, commits, record),
     )
     get_run_logger().info("To be merged: %s", url)
     return result.model_copy(update={"pull_request": url})

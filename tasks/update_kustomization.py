@@ -11,14 +11,9 @@ from prefect.runtime import flow_run
 from tasks.clients import github, overlays, registry
 from tasks.core.errors import AccessDenied, NotFound, Unavailable
 from tasks.core.gitops import writer
-<<<<<<< HEAD
-from tasks.core.models import Approval, ImageUpdate, Origin, UpdateResult
-from tasks.core.settings import load
-from tasks.core.text import plain
-=======
 from tasks.core.models import Approval, ImageRef, ImageUpdate, Origin, UpdateResult
 from tasks.core.settings import Settings, load
->>>>>>> c20aba4 (Check that images are in a known registry, and there)
+from tasks.core.text import plain
 from tasks.runtime.retries import RETRIES
 from tasks.runtime.skipped import skipped
 
@@ -50,13 +45,9 @@ def update_kustomization(
         NotFound: the overlay isn't there, or an image isn't in its registry; nothing was changed.
         PushRefused, AccessDenied, Unavailable, LostRace: as the git server answers.
     """
-<<<<<<< HEAD
     settings, logger = load(), get_run_logger()
-=======
-    settings, log = load(), get_run_logger().info
     if not update.workflow_run_id:  # by it the commit is recognised if the answer to its push is lost
         update = update.model_copy(update={"workflow_run_id": flow_run.id})
->>>>>>> c20aba4 (Check that images are in a known registry, and there)
     settings.require("ecr_registry")
     if update.environment in settings.pull_requests and not dry_run:
         github(settings, settings.gitops_repo)  # a branch that nobody can be asked to merge is not pushed

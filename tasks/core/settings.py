@@ -30,6 +30,14 @@ def _listed(value: object) -> object:
     return [name.strip() for name in value.split(",") if name.strip()]
 
 
+def _lines(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return _json(value)
+    return [line.strip() for line in value.splitlines() if line.strip()]
+
+
 def _approvals(value: object) -> object:
     if isinstance(value, str) and value.strip().lower() == "none":
         return ()
@@ -93,6 +101,21 @@ class Settings(BaseSettings):
         "auto",
         description="Render the overlay with kustomize before a commit: `auto` if kustomize or kubectl is there,"
         " `require`, `off`.",
+    )
+    commit_author: Annotated[str, Field(pattern=r"^[^<>\x00-\x1f]+ <[^<>\s]+>$")] = Field(
+        "github-actions[bot] <github-actions[bot]@users.noreply.github.com>",
+        description="Author and committer of the GitOps commits, as `Name <address>`.",
+    )
+    commit_signing_key: str = Field(
+        "",
+        description="Key that git signs the GitOps commits with: the file of an SSH key, or the id of a GPG key;"
+        " not signed where not set.",
+    )
+    commit_prefix: str = Field(
+        "", description="What stands before the subject of the GitOps commits, such as `[skip ci]` or a ticket."
+    )
+    commit_lines: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_lines)] = Field(
+        (), description="Lines that are added to the GitOps commits' messages, such as `Ticket: OPS-7`; or a JSON list."
     )
     ecr_registry: str = Field(
         "",

@@ -8,6 +8,7 @@ machine lends its objects, and nothing is fetched at all (gitrepository-layout(5
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +19,7 @@ from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.git.object_cache import ObjectCache
 from tasks.core.git.objects import Entry, Object, Objects, entries
 
-BOT = "github-actions[bot]"
-BOT_EMAIL = "github-actions[bot]@users.noreply.github.com"
+BOT = "github-actions[bot] <github-actions[bot]@users.noreply.github.com>"
 
 MADE = "refs/heads/made"
 """Where a new commit waits for its push."""
@@ -37,6 +37,14 @@ FILES = ("100644", "100755")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 """The last date that is one in every time zone; a commit may be of the year 100000."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who commits, as ``Name <address>``, and the key that git signs with: an SSH key's file, or a GPG key's id."""
+
+    person: str = BOT
+    signing_key: str = ""
 
 
 def _names(path: str) -> list[str]:
@@ -180,17 +188,20 @@ class Branch:
             found = [entry.object for entry in entries if entry.kind == ("tree" if left else "blob")]
         self.load(found, keep)
 
-    def commit(self, path: str, content: bytes, message: str) -> str:
+    def commit(self, path: str, content: bytes, message: str, identity: Identity) -> str:
         """Make a commit on top of the head in which one existing file is different, and return its sha.
 
         By git-fast-import(1), which needs the folders on the way to the file and nothing else of the commit.
+
+        Raises:
+            InvalidInput: git can't sign it.
         """
         *folders, name = _names(path)
         mode, text = self.folder("/".join(folders))[name].mode, message.encode()
         quoted = "/".join([*folders, name]).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
         stream = b"".join(
             (
-                f"commit {MADE}\nmark :1\ncommitter {BOT} <{BOT_EMAIL}> {int(time.time())} +0000\n".encode(),
+                f"commit {MADE}\nmark :1\ncommitter {identity.person} {int(time.time())} +0000\n".encode(),
                 b"data %d\n%b\nfrom %b\n" % (len(text), text, self.head.encode()),
                 f'M {mode} inline "{quoted}"\n'.encode(errors="surrogateescape"),
                 b"data %d\n%b\nget-mark :1\n" % (len(content), content),
@@ -199,7 +210,22 @@ class Branch:
         made = self._git("fast-import", "--quiet", "--force", stdin=stream).strip()
         if not self._lent:
             self._keep(made, path)
-        return made
+        return self._signed(made, message, identity) if identity.signing_key else made
+
+    def _signed(self, made: str, message: str, identity: Identity) -> str:
+        """The same commit, signed; git-fast-import(1) can't sign."""
+        name, _, address = identity.person.rstrip(">").rpartition(" <")
+        key = identity.signing_key
+        ssh = key.startswith(("ssh-", "key::")) or Path(key).is_file()
+        config = {
+            "user.name": name,
+            "user.email": address,
+            "user.signingKey": key,
+            "gpg.format": "ssh" if ssh else "openpgp",
+        }
+        options = [option for each in config.items() for option in ("-c", "=".join(each))]
+        made_of = ("-p", self.head, "-F", "-", self.root(made))
+        return self._git(*options, "commit-tree", "-S", *made_of, stdin=message.encode()).strip()
 
     def log(self, depth: int) -> list[Commit]:
         """The newest commits, newest first; commits alone are fetched for it."""

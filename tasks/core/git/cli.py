@@ -144,6 +144,7 @@ def environment(where: Remote) -> dict[str, str]:
         "HOME": "/dev/null",  # unset, libcurl would look up the user's home for a .netrc
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_CONFIG_NOSYSTEM": "1",
+        "GNUPGHOME": os.environ.get("GNUPGHOME") or f"{os.environ.get('HOME', '')}/.gnupg",  # for signing
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "true",
         "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",

@@ -13,7 +13,7 @@ from pathlib import Path
 from tasks.core import git
 from tasks.core.errors import InvalidInput, LostRace, NotFound
 from tasks.core.git import Remote
-from tasks.core.git.branch import DEPTH, Branch
+from tasks.core.git.branch import DEPTH, Branch, Identity
 from tasks.core.gitops import commit_message, guard, overlay
 from tasks.core.gitops.commit_message import MessageStyle
 from tasks.core.gitops.effect import effect_of
@@ -42,6 +42,7 @@ class GitOps:
         render: whether kustomize renders the overlay before a commit.
         branches: the branch of each environment, if there isn't one for all.
         style: what is added to commit messages.
+        identity: who commits.
         registries: registries, or folders in them, that images may come from besides the update's own.
         check_image: raises if an image that would be written is not in its registry.
     """
@@ -56,6 +57,7 @@ class GitOps:
     render: Render = "off"
     branches: Mapping[Environment, str] = field(default_factory=dict)
     style: MessageStyle = field(default_factory=MessageStyle)
+    identity: Identity = field(default_factory=Identity)
     registries: tuple[str, ...] = ()
     check_image: Callable[[ImageRef], None] = lambda _: None
 
@@ -314,7 +316,7 @@ def _put(
     known = _known(repository, update.environment, edit, folder) if repository.propose else ""
     if known and known not in (each.sha for each in branch.log(DEPTH)):  # merged, it proposes nothing any more
         return known
-    commit = branch.commit(edit.path, edit.after.encode(), message)
+    commit = branch.commit(edit.path, edit.after.encode(), message, repository.identity)
     if repository.propose:
         branch.propose(commit, proposal(update.environment))
     else:

@@ -32,13 +32,17 @@ def updated(result: UpdateResult) -> str:
     )
 
 
-def proposed(update: ImageUpdate, result: UpdateResult, commits: str) -> str:
-    """The text of a pull request: who asks, what changes, and the source commits in between."""
+def proposed(update: ImageUpdate, result: UpdateResult, commits: str, record: str) -> str:
+    """The text of a pull request: who asks, what changes, the source commits in between, and the deployment's record.
+
+    The record is a commit message's: a server may make this text that of the merged commit.
+    """
     asked = f"Asked for by {literal(update.actor)}.\n\n" if update.actor else ""
     return (
         f"{asked}{origin(result)}{changes(result.changes)}\n{effect(result)}"
         f"## Source commits\n\n{commits}\n\n"
-        f"{fenced(result.diff)}"
+        f"{fenced(result.diff)}\n"
+        f"## Record\n\nKeep these lines if you squash.\n\n{fenced(record, 'text')}"
     )
 
 

@@ -4,6 +4,7 @@ import base64
 import multiprocessing
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,8 +20,9 @@ from pydantic import SecretStr
 from tasks import clients
 from tasks.core import git
 from tasks.core.errors import AccessDenied, InvalidInput, LostRace, NotFound, PushRefused, Unavailable
-from tasks.core.git.branch import Branch, Commit
+from tasks.core.git.branch import Branch, Commit, Identity
 from tasks.core.gitops import ledger, promotion, status, writer
+from tasks.core.gitops.commit_message import MessageStyle
 from tasks.core.models import ImageRef, ImageUpdate, UpdateResult
 from tasks.core.settings import Settings
 from tests.sandbox import repositories
@@ -424,6 +426,64 @@ def test_the_patience_is_minded(gitops: Path, work: Path, monkeypatch: pytest.Mo
         write(gitops, work)
     assert len(pushes) > 1
     assert 1.0 <= time.monotonic() - started < 10
+
+
+def test_committer_and_additions_are_an_installations_own(gitops: Path, work: Path) -> None:
+    style = MessageStyle(prefix="[skip ci]", lines=("Ticket: OPS-7",))
+    place = writer.GitOps(
+        git.Remote(str(gitops)), "main", OVERLAYS, work, style=style, identity=Identity("Ops Bot <ops@corp.example>")
+    )
+    update = ImageUpdate(environment="dev", tag="v1", actor="octocat", workflow_run_id="7")
+    writer.write(place, update, REGISTRY, quiet)
+    newest = repositories.log(gitops)[0]
+    assert (newest["author"], newest["committer"]) == ("Ops Bot <ops@corp.example>",) * 2
+    assert newest["subject"] == "[skip ci] chore(dev): update flowise images to v1"
+    assert newest["body"] == "Triggered by: octocat\nTag: v1\n\nRun: 7\nTicket: OPS-7"
+    with Branch(place.where, "main", work / "read.git") as branch:
+        branch.fetch()
+        assert [each.tag for each in place.ledger(branch).newest("dev")] == ["v1"]
+    shutil.rmtree(work / "read.git")
+    shutil.rmtree(work / "read.git-view")
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+def test_git_signs_with_an_ssh_key(over_http: bool, hub: GitHub, gitops: Path, work: Path, tmp_path: Path) -> None:
+    key, person = tmp_path / "key", "Ops Bot <ops@corp.example>"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    where = remote(hub) if over_http else git.Remote(str(gitops))
+    place = writer.GitOps(where, "main", OVERLAYS, work, identity=Identity(person, str(key)))
+    result = writer.write(place, ImageUpdate(environment="dev", tag="v1"), REGISTRY, quiet)
+    signers = tmp_path / "signers"
+    signers.write_text(f"ops@corp.example {key.with_suffix('.pub').read_text()}")
+    repositories.git(gitops, "-c", f"gpg.ssh.allowedSignersFile={signers}", "verify-commit", result.commit)
+    newest = repositories.log(gitops)[0]
+    assert (newest["sha"], newest["author"], newest["committer"]) == (result.commit, person, person)
+    assert "newTag: v1" in repositories.show(gitops, "main", DEV)
+    repositories.git(gitops, "fsck", "--strict")
+
+
+def test_git_signs_with_a_gpg_key(gitops: Path, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "gnupg"
+    home.mkdir(mode=0o700)
+    monkeypatch.setenv("GNUPGHOME", str(home))
+    made = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-gen-key", "ops@corp.example", "ed25519", "sign"]
+    subprocess.run(made, check=True, capture_output=True)
+    try:
+        identity = Identity("Ops Bot <ops@corp.example>", "ops@corp.example")
+        place = writer.GitOps(git.Remote(str(gitops)), "main", OVERLAYS, work, identity=identity)
+        result = writer.write(place, ImageUpdate(environment="dev", tag="v1"), REGISTRY, quiet)
+        repositories.git(gitops, "verify-commit", result.commit)
+    finally:
+        subprocess.run(["gpgconf", "--kill", "all"], check=False)
+
+
+def test_a_key_that_cannot_sign_is_named(gitops: Path, work: Path, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("no key\n")
+    place = writer.GitOps(git.Remote(str(gitops)), "main", OVERLAYS, work, identity=Identity(signing_key=str(key)))
+    with pytest.raises(InvalidInput, match="git can't sign the commit") as caught:
+        writer.write(place, ImageUpdate(environment="dev", tag="v1"), REGISTRY, quiet)
+    assert "COMMIT_SIGNING_KEY" in caught.value.hint
 
 
 @pytest.mark.parametrize("later", [False, True])
