@@ -47,6 +47,9 @@ class Identity:
     signing_key: str = ""
 
 
+ANONYMOUS = Identity()
+
+
 def _names(path: str) -> list[str]:
     return [name for name in path.split("/") if name not in ("", ".")]
 
@@ -188,7 +191,7 @@ class Branch:
             found = [entry.object for entry in entries if entry.kind == ("tree" if left else "blob")]
         self.load(found, keep)
 
-    def commit(self, path: str, content: bytes, message: str, identity: Identity) -> str:
+    def commit(self, path: str, content: bytes, message: str, identity: Identity = ANONYMOUS) -> str:
         """Make a commit on top of the head in which one existing file is different, and return its sha.
 
         By git-fast-import(1), which needs the folders on the way to the file and nothing else of the commit.

@@ -22,7 +22,16 @@ MISSING = (
 )
 UNUSABLE = (InvalidInput, "{url} is not what git may fetch from: {said}", "Use owner/name, a git URL or a path.")
 
+UNSIGNED = (
+    InvalidInput,
+    "git can't sign the commit for {url}: {said}",
+    "Set COMMIT_SIGNING_KEY to the file of a private SSH key without a passphrase, or to a key id that gpg knows.",
+)
+
 MEANINGS: dict[str, tuple[type[DeliveryError], str, str]] = {
+    "failed to sign": UNSIGNED,
+    "load public key": UNSIGNED,
+    "failed to write commit object": UNSIGNED,
     "hook declined": REFUSED,  # first, because a hook's own words may be any of the others
     "authentication failed": DENIED,
     "could not read username": DENIED,
