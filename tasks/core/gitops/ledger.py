@@ -14,7 +14,7 @@ from pydantic import AwareDatetime
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.git.branch import DEPTH, Branch, Commit
 from tasks.core.gitops import commit_message
-from tasks.core.gitops.overlay import images_at, overlay_of
+from tasks.core.gitops.overlay import Overlays, images_at, overlay_of
 from tasks.core.manifests.sources import FILE_NAMES
 from tasks.core.models import Environment, ImageRef, ImageUpdate, Value
 
