@@ -5,12 +5,15 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any, ParamSpec
 
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
+from flows.overview import refresh
 from tasks.core.errors import DeliveryError
 from tasks.core.models import DeployResult, UpdateResult
 from tasks.core.report import outcome
+from tasks.core.text import plain
 from tasks.runtime.quiet import quieten
 from tasks.summary import summarize_failure
 
@@ -24,15 +27,27 @@ def concluded(flow: Callable[P, Any]) -> Callable[P, Any]:
     def run(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - the flow's own value, or its state
         quieten()
         try:
-            return end(flow(*args, **kwargs))
+            result = flow(*args, **kwargs)
+            if isinstance(result, UpdateResult) and outcome.state_name(result) != "DryRun":
+                refresh_status()
+            return end(result)
         except Exception as error:
             with suppress(Exception):  # its summary, whatever is wrong with that, must not hide the failure
                 summarize_failure(flow.__name__, flow_run.parameters, error)
+            refresh_status()
             if not isinstance(error, DeliveryError):
                 raise
             return Failed(message=str(error), data=error)
 
     return run
+
+
+def refresh_status() -> None:
+    """Bring the artifact ``status`` up to date; what is in its way is logged, and fails nothing."""
+    try:
+        refresh()
+    except Exception as error:
+        get_run_logger().info("The artifact status is not refreshed: %s", plain(str(error)))
 
 
 def end(result: object) -> object:

@@ -5,7 +5,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Annotated
 
+import httpx
 from prefect import pause_flow_run, suspend_flow_run
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import FlowPauseTimeout
@@ -17,8 +20,10 @@ from tasks.clients import source_repository
 from tasks.core.models import NOT_YET, Environment, ImageUpdate, UpdateResult
 from tasks.core.models import Approval as Approved
 from tasks.core.report import approval
+from tasks.core.report.overview import Waiting
 from tasks.core.settings import load
 from tasks.core.text import LINE
+from tasks.runtime.web import web
 
 POLL_SECONDS = 2
 """How often a run that waits in its process looks for the answer."""
@@ -59,7 +64,28 @@ def handed_over(given: Approved | None) -> Iterator[None]:
 
 def asked_before() -> bool:
     """Whether this is a run that goes on from its start after it has waited for an operator."""
-    return any(key.startswith(KEY) for key in _flow_run().empirical_policy.pause_keys or ())
+    return any(map(_is_question, _flow_run().empirical_policy.pause_keys or ()))
+
+
+def waiting() -> tuple[Waiting, ...]:
+    """List the runs that wait for an operator; none if Prefect can't be asked."""
+    paused = {"state": {"type": {"any_": ["PAUSED"]}}}
+    try:
+        with get_client(sync_client=True) as client:
+            runs = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(paused))
+    except (httpx.HTTPError, RuntimeError, ValueError):
+        return ()
+    return tuple(_waiting(run) for run in runs if any(map(_is_question, run.empirical_policy.pause_keys or ())))
+
+
+def _is_question(key: str) -> bool:
+    return key.startswith(KEY)
+
+
+def _waiting(run: FlowRun) -> Waiting:
+    since = run.state.timestamp if run.state else None
+    environment = str(run.parameters.get("environment", "dev"))
+    return Waiting(environment=environment, run=run.name, url=web().run(str(run.id)), since=since)
 
 
 def _flow_run() -> FlowRun:

@@ -6,13 +6,15 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from tasks.clients import overlays
 from tasks.core.gitops.status import Status, read
 from tasks.core.report import status_page
+from tasks.core.report.overview import Overview
 from tasks.core.settings import load
 from tasks.runtime.retries import RETRIES
+from tasks.runtime.web import web
 
 
 @task(name="read-status", timeout_seconds=600, **RETRIES)
 def read_status(shown: int) -> Status:
-    """Read what is deployed where, and leave it as two artifacts: the page ``status`` and the table ``ledger``.
+    """Read what is deployed where.
 
     Args:
         shown: deployments of each environment.
@@ -20,8 +22,16 @@ def read_status(shown: int) -> Status:
     Raises:
         NotFound, AccessDenied, Unavailable: as the git server answers.
     """
+    return status_now(shown)
+
+
+def status_now(shown: int) -> Status:
+    """Read what is deployed where, also outside of a run."""
     settings = load()
-    status = read(overlays(settings, "dev"), settings.promotion, shown)
-    create_markdown_artifact(status_page.page(status), key="status", description="What is deployed where")
-    create_table_artifact(status_page.rows(status), key="ledger", description="Who deployed what, where and when")
-    return status
+    return read(overlays(settings, "dev"), settings.promotion, shown)
+
+
+def show_status(view: Overview) -> None:
+    """Leave two artifacts: the page ``status`` and the table ``ledger``."""
+    create_markdown_artifact(status_page.page(view, web()), key="status", description="What is deployed where")
+    create_table_artifact(status_page.rows(view), key="ledger", description="Who deployed what, where and when")

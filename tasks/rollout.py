@@ -8,10 +8,13 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from tasks.clients import overlays
+from tasks.core.errors import DeliveryError
 from tasks.core.gitops.history import GitOpsHistory
 from tasks.core.gitops.ledger import Deployment
 from tasks.core.models import Environment, ImageRef, Rollout, UpdateResult, application_of
+from tasks.core.report.overview import Health
 from tasks.core.settings import Settings, load
+from tasks.core.text import one_line
 from tasks.runtime.retries import RETRIES
 from tasks.runtime.skipped import skipped
 
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 WITHIN = 30.0
 """Seconds for one look at Argo CD."""
+
+LOOK = 5.0
+"""Seconds for a look that nothing depends on."""
 
 
 @task(name="rollout", task_run_name="rollout {result.environment} {result.tag}", **RETRIES)
@@ -101,3 +107,16 @@ def _argo_cd(settings: Settings) -> "ArgoCD":
     from tasks.core.rollout.argocd import ArgoCD  # noqa: PLC0415
 
     return ArgoCD(settings.argocd_server, settings.argocd_auth_token, settings.argocd_project)
+
+
+def look(environment: Environment) -> Health:
+    """Return what Argo CD says of an environment's health right now; empty if nobody can be asked."""
+    settings = load()
+    if not settings.argocd_server or not settings.argocd_auth_token:
+        return Health()
+    try:
+        with closing(_argo_cd(settings)) as argo:
+            health = argo.application(application_of(environment), LOOK).status.health
+    except DeliveryError as error:
+        return Health(status="Unknown", words=one_line(error.message))
+    return Health(status=health.status, words=one_line(getattr(health, "message", "") or ""))

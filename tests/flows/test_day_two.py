@@ -409,6 +409,6 @@ def test_the_state_of_all_environments(installation: Installation) -> None:
     assert [entry.fate.partition(" by ")[0] for entry in dev.history] == ["live", "rolled back", "superseded"]
     artifacts = installation.ask("artifacts/latest/filter", {"artifacts": {"key": {"any_": ["status", "ledger"]}}})
     by_key = {each["key"]: each["data"] for each in artifacts}
-    assert "## dev: v1" in by_key["status"]
-    assert '"tag": "v2"' in by_key["ledger"]
+    assert "| **dev** | `v1` |" in by_key["status"]
+    assert '"version": "v2"' in by_key["ledger"]
     assert "it is slow" in by_key["ledger"]

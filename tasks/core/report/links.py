@@ -1,14 +1,17 @@
 """Where a browser finds what a summary names. What is not known to be on the web has no address, and no link."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from tasks.core.errors import InvalidInput
 from tasks.core.git import ON_GITHUB, web_url
 from tasks.core.models import DeployResult, Environment, UpdateResult, application_of
 from tasks.core.settings import Settings
 from tasks.core.system.address import http_url
+from tasks.core.text import literal
 
+A_RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ON_A_SERVER = re.compile(r"https?://(?P<path>[^@?#\s()]+?)(\.git)?/?")
 OVER_SSH = re.compile(r"(ssh://)?git@(?P<host>[\w.-]+)[:/](?P<name>[\w./-]+?)(\.git)?/?")
 IN_ECR = re.compile(
@@ -71,3 +74,42 @@ def _update(result: UpdateResult, settings: Settings) -> Iterator[tuple[str, str
 def _line(*links: tuple[str, str]) -> str:
     shown = " · ".join(f"[{name}]({address})" for name, address in links if address)
     return f"\n{shown}\n" if shown else ""
+
+
+@dataclass(frozen=True)
+class Web:
+    """Addresses of what a deployment is made of; empty for what is not known to be on the web.
+
+    Args:
+        settings: name the repositories and Argo CD.
+        ui: the Prefect UI's address.
+    """
+
+    settings: Settings
+    ui: str = ""
+
+    def source(self, sha: str) -> str:
+        """Return the page of a source commit."""
+        return commit(self.settings.source_repo, self.settings, sha)
+
+    def gitops(self, sha: str) -> str:
+        """Return the page of a GitOps commit."""
+        return commit(self.settings.gitops_repo, self.settings, sha)
+
+    def run(self, run: str) -> str:
+        """Return the page of the run that deployed: Prefect's by its id, else GitHub Actions' by its number."""
+        if A_RUN.fullmatch(run):
+            return f"{self.ui}/runs/flow-run/{run}" if self.ui else ""
+        source = self.settings.source_repo
+        known = run.isdecimal() and ON_GITHUB.fullmatch(source)
+        return f"{web_url(self.settings.github_api_url)}/{source}/actions/runs/{run}" if known else ""
+
+    def link(self, shown: str, address: str) -> str:
+        """Return a Markdown link, or what is shown alone if there is no address."""
+        return f"[{shown}]({address})" if address else shown
+
+    def commits(self, lines: Iterable[str]) -> Iterator[str]:
+        """Return the lines of ``source_commits.between`` as a Markdown list with links."""
+        for sign, sha, subject in (line.split(" ", 2) for line in lines):
+            gone = "**goes away:** " if sign == "-" else ""
+            yield f"- {gone}{self.link(f'`{sha}`', self.source(sha))} {literal(subject)}"
