@@ -37,7 +37,7 @@ def deliver(
         result = open_pull_request(update, result)
     elif not result.skipped and not dry_run:
         result = shown_on_github(update, partial(roll_out_or_back, update, result))
-    summarize_update(result)
+    summarize_update(update, result)
     return result
 
 
@@ -83,7 +83,7 @@ def taken_back(update: ImageUpdate, failure: RolloutFailed) -> RolloutFailed:
         result = write(back.update, False, False, None, back.origin)
         if not result.skipped:
             result = roll_out(back.update, result)
-            summarize_update(result)
+            summarize_update(back.update, result)
     except Inconclusive as error:
         return RolloutFailed(
             f"{failure.message} It was rolled back. {error.message}", "Look at the application in Argo CD."

@@ -4,11 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from tasks.core.models import DeployResult, UpdateResult
+from tasks.clients import source_repository
+from tasks.core.errors import DeliveryError
+from tasks.core.gitops import source_commits
+from tasks.core.models import DeployResult, ImageUpdate, UpdateResult
 from tasks.core.report import failure, links, markdown
 from tasks.core.settings import load
+from tasks.runtime.web import web
 
 
 def summarize_deploy(result: DeployResult) -> None:
@@ -20,13 +25,27 @@ def summarize_deploy(result: DeployResult) -> None:
     )
 
 
-def summarize_update(result: UpdateResult) -> None:
+def summarize_update(update: ImageUpdate, result: UpdateResult) -> None:
     """Leave the second flow's summary in the run's artifacts, and as the newest under its key."""
     create_markdown_artifact(
-        markdown.updated(result) + links.of_update(result, load()),
+        markdown.updated(result) + _commits(update, result) + links.of_update(result, load()),
         key=f"update-{result.environment}",
         description=f"{result.tag} in {result.environment}",
     )
+
+
+def _commits(update: ImageUpdate, result: UpdateResult) -> str:
+    """List the source commits that an update brings; nothing if they aren't known."""
+    settings = load()
+    if not (result.diff and result.replaces and update.sha and settings.source_repo):
+        return ""
+    try:
+        source = source_repository(settings)
+        lines = source_commits.between(result.replaces, update.sha, source, settings.work_dir)
+    except DeliveryError as error:
+        get_run_logger().info("The summary doesn't list the source commits: %s", error.message)
+        return ""
+    return "\n## Source commits\n\n" + "\n".join(web().commits(lines)) + "\n"
 
 
 def summarize_failure(flow: str, parameters: Mapping[str, Any], error: Exception) -> None:

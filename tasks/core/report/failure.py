@@ -1,9 +1,7 @@
 """The summary of a run that failed: what, in which step, what was last seen, and the way out."""
 
-import re
-
 from tasks.core.errors import DeliveryError
-from tasks.core.text import literal
+from tasks.core.text import fenced, literal
 
 LAST = 30
 """Lines of output that are shown, the last ones."""
@@ -17,16 +15,9 @@ def page(title: str, error: Exception, run_url: str = "") -> str:
     step = f" in `{error.step}`" if error.step else ""
     parts = [f"# {title}: failed{step}", literal(first)]
     if rest.strip():
-        parts.append(_fenced(rest))
+        parts.append(fenced("\n".join(rest.strip("\n").splitlines()[-LAST:]), "text").rstrip())
     if error.hint:
         parts.append(f"**What to do:** {literal(error.hint)}")
     if run_url:
         parts.append(f"[Log of this run]({run_url})")
     return "\n\n".join(parts) + "\n"
-
-
-def _fenced(output: str) -> str:
-    lines = output.strip("\n").splitlines()[-LAST:]
-    longest = max((len(ticks) for ticks in re.findall("`+", output)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return "\n".join((f"{fence}text", *lines, fence))

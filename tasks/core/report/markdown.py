@@ -116,7 +116,7 @@ def _sent(result: DeployResult) -> str:
 
 
 def _image_rows(image: BuiltImage) -> str:
-    tags = ", ".join(f"`{tag[:16]}`" for tag in image.tags)
+    tags = ", ".join(f"`{tag}`" for tag in image.tags)
     # Rows of one column: nowhere else is the page's type small enough for a digest, and two do not fit side by side.
     return f"| **{image.repository}**, {literal(image.reused) or 'built'}, as {tags} |\n| `{image.digest}` |"
 
