@@ -51,8 +51,8 @@ def set_images(text: str, images: Sequence[ImageRef], *, where: str = "kustomiza
     """
     _check(images)
     overlay = Overlay.of(parse(text, where))
-    for each in _last_first(overlay, images):
-        overlay = _set_image(overlay, each)
+    for each in _in_order(overlay, images):
+        overlay = _set_image(overlay, each, images)
     for each in images:
         if entry := overlay.override(each):
             problem = f"the later entry of {image(entry).name} overrides that of {each.name}; remove one of them"
@@ -78,10 +78,22 @@ def read_images(text: str, *, where: str = "kustomization.yaml") -> list[ImageRe
     return [image(entry) for entry in Overlay.of(parse(text, where)).entries]
 
 
-def _last_first(overlay: Overlay, images: Sequence[ImageRef]) -> list[ImageRef]:
-    """From the end of the list to its beginning: an alias goes before its anchor; then what is missing."""
+def _in_order(overlay: Overlay, images: Sequence[ImageRef]) -> list[ImageRef]:
+    """From the end of the list to its beginning: an alias goes before its anchor, unless it is to follow it."""
     places = {image(entry).name: place for place, entry in enumerate(overlay.entries)}
-    return sorted(images, key=lambda ref: -places.get(ref.name, -1))
+    return sorted(images, key=lambda ref: (_follows(overlay, ref, images), -places.get(ref.name, -1)))
+
+
+def _follows(overlay: Overlay, ref: ImageRef, images: Sequence[ImageRef]) -> bool:
+    """Whether an image's version is an alias of another one's, and both are to be the same."""
+    same = [other for other in images if _version(other) == _version(ref) and other.name != ref.name]
+    anchors = [pair[1] for other in same for pair in _versions(overlay, other)]
+    return any(pair[1].target in anchors for pair in _versions(overlay, ref) if pair[1].target)
+
+
+def _versions(overlay: Overlay, ref: ImageRef) -> list[Pair]:
+    """What an image's entries say of the version that is to be set, in their own words."""
+    return [pair for entry in overlay.named(ref.name) if (pair := own(entry, _version(ref)[0]))]
 
 
 def _check(images: Sequence[ImageRef]) -> None:
@@ -128,7 +140,7 @@ def _check_append(overlay: Overlay, ref: ImageRef) -> None:
             raise overlay.document.refusal(problem, entry, hint)
 
 
-def _set_image(before: Overlay, ref: ImageRef) -> Overlay:
+def _set_image(before: Overlay, ref: ImageRef, images: Sequence[ImageRef]) -> Overlay:
     if not before.named(ref.name):
         _check_append(before, ref)
     after = before
@@ -141,7 +153,7 @@ def _set_image(before: Overlay, ref: ImageRef) -> Overlay:
     except InvalidInput:  # the result is no kustomization any more
         raise _tied(before, ref) from None
     if after is not before:
-        _verify(before, after, ref)
+        _verify(before, after, ref, images)
     return after
 
 
@@ -238,28 +250,40 @@ def _first_item(root: Node, fields: Sequence[Field]) -> list[str]:
     return block_item(fields, Style(), column, offset)
 
 
-def _verify(before: Overlay, after: Overlay, ref: ImageRef) -> None:
+def _verify(before: Overlay, after: Overlay, ref: ImageRef, images: Sequence[ImageRef]) -> None:
     """Hold the result against the request: it must say what was asked, and everything else as before."""
     entries, other = after.named(ref.name), _other_version(ref)
     values = [(field(entry, key), value) for entry in entries for key, value in _wanted(ref)]
     says = all(node and node.reads_as(value) for node, value in values)
     count = len(before.entries) + (0 if before.named(ref.name) else 1)
-    if not (says and entries and len(after.entries) == count and _rest(before, ref) == _rest(after, ref)):
+    if not (says and entries and len(after.entries) == count):
         raise _tied(before, ref)
-    if any(field(entry, other) for entry in entries):
+    if _others(before, images) != _others(after, images) or any(field(entry, other) for entry in entries):
+        raise _tied(before, ref)
+    # Elsewhere in the file, an alias of a tag follows it: that is what it was written for.
+    tags = [pair[1] for pair in _versions(before, ref) if ref.digest is None and pair[1].anchor]
+    expected = _spliced(
+        before, [splice for tag in tags for splice in replace_value(before.document, tag, ref.tag or "")]
+    )
+    if _outside(expected) != _outside(after):
         raise _tied(before, ref)
 
 
-def _rest(overlay: Overlay, ref: ImageRef) -> tuple[object, ...]:
-    """The meaning of all that an edit must leave alone: the document, the other entries, the entries' other keys."""
-    edited = {key for key, _ in _wanted(ref)} | {"name", _other_version(ref)}
-    root = [(key.meaning, value.meaning) for key, value in overlay.document.root.pairs if not is_key(key, "images")]
-    named = overlay.named(ref.name)
-    others = [entry.meaning for entry in overlay.entries if entry not in named]
-    keys = [
-        (k.meaning, v.meaning) for each in named for k, v in each.pairs if not any(is_key(k, key) for key in edited)
-    ]
-    return root, others, keys
+def _outside(overlay: Overlay) -> list[tuple[str, str]]:
+    """The meaning of all but the images."""
+    return [(key.meaning, value.meaning) for key, value in overlay.document.root.pairs if not is_key(key, "images")]
+
+
+def _others(overlay: Overlay, images: Sequence[ImageRef]) -> list[object]:
+    """The meaning of what an edit must leave alone among the images: other entries, and other keys of these."""
+    edited = {ref.name: {key for key, _ in _wanted(ref)} | {"name", _other_version(ref)} for ref in images}
+    found = list[object]()
+    for entry in overlay.entries:
+        keys = edited.get(image(entry).name)
+        kept = [pair for pair in entry.pairs if not any(is_key(pair[0], key) for key in keys or ())]
+        if keys is None or kept:
+            found.append([(key.meaning, value.meaning) for key, value in kept])
+    return found
 
 
 def _tied(overlay: Overlay, ref: ImageRef) -> InvalidInput:

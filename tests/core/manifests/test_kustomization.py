@@ -584,3 +584,76 @@ class TestAnotherKindOfFile:
         (tmp_path / "kustomization.yaml").write_text(f"{field}: {{nonsense: 1}}\n")
         done = subprocess.run([*KUSTOMIZE, str(tmp_path)], capture_output=True, text=True, check=False)
         assert 'unknown field "' + field not in done.stderr
+
+
+class TestAliases:
+    TAGS = (ImageRef("flowise-server", tag="v2"), ImageRef("flowise-ui", tag="v2"))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "images:\n- name: flowise-server\n  newTag: &t v1 # both\n- name: flowise-ui\n  newTag: *t\n",
+            "images:\n- name: flowise-ui\n  newTag: &t 'v1'\n- name: flowise-server\n  newTag: *t\n- name: x",
+            "images: [{name: flowise-server, newTag: &t v1}, {name: flowise-ui, newTag: *t}]\n",
+            "images:\n- name: flowise-server\n  newTag: &t v1\n- name: flowise-ui\n  newTag: *t\n"
+            "labels:\n- pairs: {version: *t}\ncommonAnnotations: {version: *t, other: v3}\n",
+        ],
+    )
+    def test_the_alias_of_a_tag_follows_it(self, text):
+        assert set_images(text, self.TAGS) == text.replace("v1\n", "v2\n", 1).replace("&t v1", "&t v2").replace(
+            "&t 'v1'", "&t 'v2'"
+        ).replace("newTag: v2}", "newTag: v1}")
+
+    def test_an_alias_of_another_images_version_is_replaced(self):
+        text = "images:\n- name: flowise-server\n  newTag: &t v1\n- name: flowise-ui\n  newTag: *t\n"
+        one, other = self.TAGS[0], ImageRef("flowise-ui", tag="v3")
+        assert set_images(text, [one, other]) == text.replace("v1", "v2").replace("*t", "v3")
+        assert set_images(text, [other]) == text.replace("*t", "v3")
+        with pytest.raises(InvalidInput, match="flowise-server cannot be set without changing something else"):
+            set_images(text, [one])
+
+    def test_a_digest_is_no_tag_for_an_alias_to_follow(self):
+        text = "images:\n- name: flowise-server\n  newTag: &t v1\nlabels: [{pairs: {version: *t}}]\n"
+        with pytest.raises(InvalidInput, match="flowise-server cannot be set without changing something else"):
+            set_images(text, [SERVER])
+        assert set_images(text, [self.TAGS[0]]) == text.replace("v1", "v2")
+
+
+class TestAnotherNameOfTheSameImage:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            f"{REGISTRY}/flowise-server",
+            "docker.io/acme/flowise-server:v0",
+            f"flowise-server@{SERVER_DIGEST}",
+            ".*/flowise-server",
+            "flowise-.*",
+            "(docker.io/)?flowise-server",
+            "^flowise-(server|ui)$",
+            r"registry\.example\.com/flowise-server",
+            "(a+)+$" + "a" * 40,
+            ".*",
+        ],
+    )
+    def test_no_entry_is_added_beside_it(self, name):
+        text = f"images:\n- name: '{name}'\n  newTag: v1\n"
+        if name.startswith("(a+)"):  # would take forever as a regular expression, and means another image
+            assert set_images(text, [SERVER]).startswith(text)
+            return
+        with pytest.raises(InvalidInput, match="line 2: there is no entry of the name flowise-server, and ") as caught:
+            set_images(text, [SERVER])
+        assert "Write name: flowise-server there" in caught.value.hint
+        assert set_images(f"{text}- name: flowise-server\n", [SERVER]).startswith(text)
+
+    @pytest.mark.parametrize("entry", ["name: server", "name: flowise"])
+    def test_nor_beside_one_that_renames_to_the_same(self, entry):
+        text = f"images:\n- {entry}\n  newName: {REGISTRY}/flowise-server\n"
+        with pytest.raises(InvalidInput, match="means the same image"):
+            set_images(text, [SERVER])
+
+    @pytest.mark.parametrize(
+        "name", ["redis", "flowise", "flowise-server-proxy", "a/flowise-ui", ".*/redis", "flowise-u.*"]
+    )
+    def test_others_may_stand_there(self, name):
+        text = f"images:\n- name: '{name}'\n  newTag: v1\n"
+        assert set_images(text, [SERVER]).startswith(text)
