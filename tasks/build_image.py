@@ -17,6 +17,7 @@ from tasks.core.models import Build, Target
 from tasks.core.registry.oci import Registry
 from tasks.core.settings import load
 from tasks.runtime.concurrency import one_build_of
+from tasks.runtime.log import info
 from tasks.runtime.progress import progress_artifacts
 from tasks.runtime.retries import RETRIES
 
@@ -83,7 +84,7 @@ def _same(connected: Registry, image: ImageSpec, inputs: str) -> Build | None:
 def _built(connected: Registry, image: ImageSpec, target: Target, source: Source, first: str, inputs: str) -> Build:
     from tasks.core.build.publish import build_and_push  # noqa: PLC0415 - Docker's SDK is only loaded to build
 
-    log = get_run_logger().info
+    log = info()
     # Under the inputs' tag before all others: whoever is killed in between has not built in vain. One that replaces
     # another gets it last, if at all: it may be immutable.
     with progress_artifacts(image.name) as progress:

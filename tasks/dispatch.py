@@ -7,13 +7,13 @@ from uuid import NAMESPACE_URL, uuid5
 import httpx
 from prefect import task
 from prefect.client.orchestration import get_client
-from prefect.logging import get_run_logger
 from prefect.states import State
 
 from tasks.clients import github
 from tasks.core.errors import Unavailable
 from tasks.core.models import EVENT, ImageUpdate, Transport
 from tasks.core.settings import load
+from tasks.runtime.log import info
 from tasks.runtime.retries import RETRIES
 from tasks.runtime.skipped import skipped
 
@@ -31,7 +31,7 @@ def dispatch(update: ImageUpdate, via: Transport) -> State[Any] | None:
         InvalidInput: there is no token, or GITOPS_REPO is not on GitHub.
         AccessDenied, NotFound, Unavailable: as GitHub, or Prefect, answers.
     """
-    settings, log = load(), get_run_logger().info
+    settings, log = load(), info()
     if via == "inline":
         return skipped("Nothing to send: update-flowise-deployment follows as a subflow of this run.")
     if via == "repository-dispatch":

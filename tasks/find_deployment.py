@@ -11,6 +11,7 @@ from tasks.core.gitops.promotion import check_soak, running
 from tasks.core.gitops.rollback import earlier
 from tasks.core.models import Environment, ImageUpdate, Move
 from tasks.core.settings import load
+from tasks.runtime.log import info
 from tasks.runtime.retries import RETRIES
 
 
@@ -56,7 +57,7 @@ def find_running(environment: Environment, actor: str, force: bool) -> tuple[Mov
         NotProven: it is not there for ``SOAK_SECONDS`` yet; with ``force`` nobody asks.
         AccessDenied, Unavailable: as the git server answers.
     """
-    settings, log = load(), get_run_logger().info
+    settings, log = load(), info()
     source = settings.promotion.get(environment)
     if not source:
         known = ", ".join(f"{to} from {here}" for to, here in settings.promotion.items())

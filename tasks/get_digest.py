@@ -3,7 +3,6 @@
 from contextlib import closing
 
 from prefect import task
-from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from tasks.clients import registry
@@ -11,6 +10,7 @@ from tasks.core.build.tags import point_tags
 from tasks.core.errors import Unavailable
 from tasks.core.models import Build, BuiltImage, Target
 from tasks.core.settings import load
+from tasks.runtime.log import info
 from tasks.runtime.retries import RETRIES
 
 
@@ -30,7 +30,7 @@ def get_digest(build: Build, target: Target) -> BuiltImage | None:
         Conflict: a tag is immutable and means another image.
         AccessDenied: the registry refuses the credentials.
     """
-    log, settings = get_run_logger().info, load()
+    log, settings = info(), load()
     ours = build.flow_run == flow_run.id
     reused = build.reused or ("" if ours else f"same commit, built by run {build.flow_run}")
     with closing(registry(settings)) as connected:

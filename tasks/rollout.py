@@ -5,7 +5,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from prefect import task
-from prefect.logging import get_run_logger
 
 from tasks.clients import overlays
 from tasks.core.errors import DeliveryError
@@ -15,6 +14,7 @@ from tasks.core.models import Environment, ImageRef, Rollout, UpdateResult, appl
 from tasks.core.report.overview import Health
 from tasks.core.settings import Settings, load
 from tasks.core.text import one_line
+from tasks.runtime.log import info
 from tasks.runtime.retries import RETRIES
 from tasks.runtime.skipped import skipped
 
@@ -38,7 +38,7 @@ def rollout(result: UpdateResult) -> Rollout:
         Inconclusive: neither that nor a rollout was seen within ``ROLLOUT_TIMEOUT``.
         NotFound, AccessDenied, InvalidInput: as Argo CD answers.
     """
-    settings, log = load(), get_run_logger().info
+    settings, log = load(), info()
     application = application_of(result.environment)
     if not settings.argocd_server or not settings.argocd_auth_token:
         why = "ARGOCD_SERVER and ARGOCD_AUTH_TOKEN are not set"
@@ -62,7 +62,7 @@ def check_health(result: UpdateResult) -> str:
     """
     from tasks.core.rollout.health import check_endpoint  # noqa: PLC0415
 
-    settings, log = load(), get_run_logger().info
+    settings, log = load(), info()
     endpoint = settings.endpoint(result.environment)
     if not endpoint:
         return skipped(f"No endpoint of {result.environment} is set.", "")
@@ -80,7 +80,7 @@ def check_running(deployment: Deployment, images: Sequence[ImageRef]) -> None:
     from tasks.core.rollout import health  # noqa: PLC0415 - loaded where there is an Argo CD
     from tasks.core.rollout import watch as argo_cd  # noqa: PLC0415
 
-    settings, log = load(), get_run_logger().info
+    settings, log = load(), info()
     environment, commit = deployment.environment, deployment.commit
     application, endpoint = application_of(environment), settings.endpoint(environment)
     if settings.argocd_server and settings.argocd_auth_token:
