@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 LINE = 200
 """Characters of a line that a person may send: a name, a note."""
@@ -50,6 +51,13 @@ def fenced(text: str, language: str = "diff") -> str:
     shown = plain(text).rstrip()
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", shown)), default=0))
     return f"{fence}{language}\n{shown}\n{fence}\n"
+
+
+def listed(items: Iterable[str], most: int = 5) -> str:
+    """A few things in a row, and how many more there are."""
+    each = list(dict.fromkeys(items))
+    more = f" and {len(each) - most} more" if len(each) > most else ""
+    return ", ".join(each[:most]) + more
 
 
 def _visible(character: str) -> str:

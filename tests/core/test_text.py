@@ -87,7 +87,7 @@ def result(**more: object) -> UpdateResult:
         updated(result()),
         updated(result(skipped=EVIL)),
         updated(result(diff="")),
-        proposed(ImageUpdate(environment="production", tag="v2", actor="a`[b](c)"), result(), "none"),
+        proposed(ImageUpdate(environment="production", tag="v2", actor="a`[b](c)"), result(), "none", "record"),
     ],
 )
 def test_no_page_has_anything_of_another_ones_making(page: str) -> None:

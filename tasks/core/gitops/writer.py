@@ -19,9 +19,9 @@ from tasks.core.gitops.commit_message import MessageStyle
 from tasks.core.gitops.effect import effect_of
 from tasks.core.gitops.ledger import Deployment, Ledger
 from tasks.core.images import Images
-from tasks.core.manifests.sources import describe
 from tasks.core.models import Approval, Environment, ImageRef, ImageUpdate, Origin, Render, UpdateResult
 from tasks.core.system.temp_dir import temp_dir, turn
+from tasks.core.text import listed
 
 PATIENCE = 120.0
 """Seconds to go on after lost races before the next retry is Prefect's."""
@@ -100,9 +100,9 @@ def fetch(branch: Branch) -> str:
         there = git.branches(branch.where)
         if branch.name in there:
             raise
-        listed = describe(there, 10) or "none"
+        names = listed(there, 10) or "none"
         problem = f"{branch.where.url} has no branch {branch.name}."
-        raise NotFound(problem, f"Branches there: {listed}. Set GITOPS_BRANCH.") from None
+        raise NotFound(problem, f"Branches there: {names}. Set GITOPS_BRANCH.") from None
 
 
 def _branch(repository: GitOps, name: str, folder: Path) -> Branch:

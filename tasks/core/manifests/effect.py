@@ -11,8 +11,9 @@ from dataclasses import replace
 from tasks.core.errors import InvalidInput
 from tasks.core.manifests.image_entries import KEYS, is_pattern, names_same_image
 from tasks.core.manifests.objects import Image, images, split
-from tasks.core.manifests.sources import Sources, describe, documents
+from tasks.core.manifests.sources import Sources, documents
 from tasks.core.models import ImageRef
+from tasks.core.text import listed
 
 
 def missing(wanted: Sequence[ImageRef], found: Sequence[Image]) -> list[ImageRef]:
@@ -24,7 +25,7 @@ def without_effect(path: str, lost: Sequence[ImageRef], found: Sequence[Image], 
     """The error for entries that reach no container: names them, the images that there are, and the likely reason."""
     reasons = dict.fromkeys(_reason(ref, found, path, sources) for ref in lost)
     used = sorted(dict.fromkeys(image.text for image in found), key=lambda text: not _alike(lost, text))
-    manifests = f"the manifests use {describe(used, 8)}" if used else "the manifests name no image"
+    manifests = f"the manifests use {listed(used, 8)}" if used else "the manifests name no image"
     return InvalidInput(
         f"{path}: setting {' and '.join(ref.name for ref in lost)} has no effect: with it, no container has"
         f" {' or '.join(map(str, lost))}; {manifests}. {' '.join(said for said, _ in reasons)}",
@@ -37,8 +38,8 @@ def warnings(wanted: Sequence[ImageRef], found: Sequence[Image], sources: Source
     said = []
     others = [image for image in found if _alike(wanted, image.text) and not any(_is(ref, image) for ref in wanted)]
     if others:
-        listed = describe(f"{image.text} ({image.object}, {image.place})" for image in others)
-        said.append(f"Other versions stay beside those of this update: {listed}.")
+        texts = listed(f"{image.text} ({image.object}, {image.place})" for image in others)
+        said.append(f"Other versions stay beside those of this update: {texts}.")
     entries = [entry for content in _kustomizations(sources).values() for entry in _entries(content)]
     unset = [
         image.text
@@ -46,7 +47,7 @@ def warnings(wanted: Sequence[ImageRef], found: Sequence[Image], sources: Source
         if image.container and image not in others and not image.parts[2] and not any(_sets(e, image) for e in entries)
     ]
     if unset:
-        said.append(f"No entry of images sets {describe(unset)}.")
+        said.append(f"No entry of images sets {listed(unset)}.")
     return said
 
 
@@ -103,8 +104,8 @@ def _kustomizations(sources: Sources) -> dict[str, bytes]:
 def _entries(kustomization: bytes) -> list[ImageRef]:
     """The entries of a kustomization that kustomize itself has to judge."""
     documented = next((each for each in documents(kustomization) if isinstance(each, dict)), {})
-    listed = documented.get("images")
-    mappings = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    found = documented.get("images")
+    mappings = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     texts = ({key: each[key] for key in KEYS if isinstance(each.get(key), str)} for each in mappings)
     return [
         ImageRef(each.get("name", ""), each.get("newName"), each.get("newTag"), each.get("digest")) for each in texts

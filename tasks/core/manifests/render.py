@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tasks.core.errors import InvalidInput, Unavailable
-from tasks.core.manifests.sources import Sources, describe
+from tasks.core.manifests.sources import Sources
 from tasks.core.system import process
 from tasks.core.system.process import CommandFailed
+from tasks.core.text import listed
 
 TIMEOUT = 60.0
 """Seconds one rendering may take; 50 ms are usual."""
@@ -65,7 +66,7 @@ def render(sources: Sources, change: tuple[str, bytes], folder: Path) -> tuple[s
     """
     command = kustomize()
     if sources.omitted:
-        raise NotRendered(f"it needs {describe(sources.omitted)}, which is neither fetched nor run")
+        raise NotRendered(f"it needs {listed(sources.omitted)}, which is neither fetched nor run")
     path, content = change
     versions = (sources.files, sources.files | {path: content})
     if versions[0] == versions[1]:

@@ -6,7 +6,7 @@ plugins) is named and neither fetched nor run.
 
 import posixpath
 import re
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
@@ -172,10 +172,3 @@ def _strings(value: object, depth: int = 4) -> Iterator[str]:
 def _join(folder: str, name: str) -> str:
     path = posixpath.normpath(posixpath.join(folder, name))
     return "" if path == "." else path
-
-
-def describe(items: Iterable[str], most: int = 5) -> str:
-    """A few things in a row, and how many more there are."""
-    listed = list(dict.fromkeys(items))
-    more = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + more

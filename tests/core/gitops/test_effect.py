@@ -30,10 +30,10 @@ images:
   newTag: v1
 """
 OVERLAY = f"resources: [../../base]\n{ENTRIES}"
-BASE_IMAGES = """\
+BASE_IMAGES = f"""\
 images:
 - name: flowise-server
-  newName: registry.example.net/flowise-server
+  newName: {REGISTRY}/flowise-server
   newTag: latest
 - name: flowise-ui
   newName: registry.example.net/flowise-ui
@@ -88,7 +88,9 @@ def test_a_base_that_renames_the_images_first_takes_all_effect_from_the_overlay(
     error = refused(bare, work)
     assert f"{DEV}: setting flowise-server and flowise-ui has no effect" in error.message
     assert f"no container has {REGISTRY}/flowise-server@{SERVER}" in error.message
-    assert "the manifests use registry.example.net/flowise-server:latest, registry.example.net/f" in error.message
+    assert (
+        f"the manifests use {REGISTRY}/flowise-server:latest, registry.example.net/flowise-ui:latest." in error.message
+    )
     assert f"{BASE} has images of its own, which rename flowise-server" in error.message
     assert error.hint == f"Nothing was changed. Remove its entry from {BASE}."
     repositories.commit(bare, "main", {BASE: "resources: [all.yaml]\n"}, "remove images from base kustomization")
