@@ -57,7 +57,7 @@ def build_image(image: ImageSpec, target: Target, source: Source, force: bool) -
         image: its description.
         target: the commit, and the tags.
         source: the commit's files.
-        force: build whatever the registry has.
+        force: build every step, whatever the registry and the caches have.
 
     Raises:
         NotFound, BuildFailed, InvalidInput, Conflict, AccessDenied, Unavailable: see ``tasks.core.build.publish``.
@@ -70,7 +70,7 @@ def build_image(image: ImageSpec, target: Target, source: Source, force: bool) -
             return found
         with one_build_of(image.name, inputs):  # another run may have built it meanwhile
             found = None if force else _same(connected, image, inputs)
-            return found or _built(connected, image, target, source, "" if force else inputs, inputs)
+            return found or _built(connected, image, target, source, inputs, force)
 
 
 def _same(connected: Registry, image: ImageSpec, inputs: str) -> Build | None:
@@ -81,13 +81,16 @@ def _same(connected: Registry, image: ImageSpec, inputs: str) -> Build | None:
     return Build(repository=image.name, digest=digest, flow_run=flow_run.id, reused=f"same inputs as {inputs}")
 
 
-def _built(connected: Registry, image: ImageSpec, target: Target, source: Source, first: str, inputs: str) -> Build:
-    from tasks.core.build.publish import build_and_push  # noqa: PLC0415 - Docker's SDK is only loaded to build
+def _built(connected: Registry, image: ImageSpec, target: Target, source: Source, inputs: str, force: bool) -> Build:
+    from tasks.core.build.publish import Options, build_and_push  # noqa: PLC0415 - Docker's SDK is only loaded to build
 
-    log = info()
+    log, settings = info(), load()
     # Under the inputs' tag before all others: whoever is killed in between has not built in vain. One that replaces
     # another gets it last, if at all: it may be immutable.
+    options = Options(
+        settings.build_timeout, first="" if force else inputs, again=force, cache_size=settings.build_cache_gb * 10**9
+    )
     with progress_artifacts(image.name) as progress:
-        digest = build_and_push(image, target, source, connected, load().build_timeout, log, first, progress)
+        digest = build_and_push(image, target, source, connected, options, log, progress)
     point_tags(connected, image.name, digest, (inputs,), log)
     return Build(repository=image.name, digest=digest, flow_run=flow_run.id)

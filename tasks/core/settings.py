@@ -187,6 +187,9 @@ class Settings(BaseSettings):
         0, description="Seconds the first flow waits for the run that its `prefect-event` started; 0: not at all."
     )
     build_timeout: Annotated[int, Field(gt=0)] = Field(3600, description="Seconds one image's build may take.")
+    build_cache_gb: Annotated[int, Field(ge=0)] = Field(
+        20, description="Gigabytes of build cache a build leaves on the Docker Engine; 0: the engine decides."
+    )
     git_timeout: Annotated[int, Field(gt=0)] = Field(600, description="Seconds one git command may take.")
     argocd_server: str = Field(
         "", description="Argo CD: a host (HTTPS), or a URL. The rollout is skipped where it is not set."

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.core import git
 from tasks.core.build.context import checkout
-from tasks.core.build.publish import build_and_push
+from tasks.core.build.publish import Options, build_and_push
 from tasks.core.images import ImageSpec
 from tasks.core.models import Target
 from tasks.core.registry.oci import Registry
@@ -44,6 +44,6 @@ def deliver(source: Path, tmp_path: Path) -> Callable[..., str]:
         target = Target(environment="dev", sha=sha, tag=sha[:7], node_version="20")
         asked = Registry(registry, timeout=10) if isinstance(registry, str) else registry
         with closing(asked), checkout(git.Remote(str(source)), sha, tmp_path) as commit:
-            return build_and_push(APP, target, commit, asked, 60, log, **options)
+            return build_and_push(APP, target, commit, asked, Options(60, **options), log)
 
     return run

@@ -26,17 +26,22 @@ class Help:
     A cache that knows all stages (``mode=max``) is buildx's, and not the engine's.
 
     ``session`` is the id of the BuildKit session that has the logins for this, and for private base images.
+
+    ``again`` takes nothing from any cache, and pulls base images anew.
     """
 
     cache_from: str = ""
     session: str = ""
     keep: bool = False
+    again: bool = False
 
     def params(self, build_args: Mapping[str, str]) -> dict[str, str]:
         """The parameters of the engine's call, the build's own arguments among them."""
         arguments = {**build_args, "BUILDKIT_INLINE_CACHE": "1"} if self.keep else dict(build_args)
         cache = {"cachefrom": json.dumps([self.cache_from])} if self.cache_from else {}
-        return {"buildargs": json.dumps(arguments)} | cache | ({"session": self.session} if self.session else {})
+        again = {"nocache": "1", "pull": "1"} if self.again else {}
+        session = {"session": self.session} if self.session else {}
+        return {"buildargs": json.dumps(arguments)} | cache | again | session
 
 
 ALONE = Help()

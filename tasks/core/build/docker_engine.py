@@ -5,7 +5,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import docker
@@ -26,9 +26,6 @@ Fraction = Callable[[float], None]
 
 CONNECT_TIMEOUT = 10
 
-BUILT = "flowise.invalid/built"
-"""What a built image is called on the engine: no registry can have this host (RFC 2606), so none is asked for it."""
-
 PUSHED = re.compile(r"\S+: digest: (sha256:[0-9a-f]{64}) size: [0-9]+")
 """The status that ends a push. The containerd image store reports the digest there and nowhere else."""
 
@@ -43,6 +40,7 @@ def build(
     log: Log,
     progress: Fraction = lambda _: None,
     helped: Help = ALONE,
+    name: str = "",
 ) -> str:
     """Build with BuildKit and return the image's id in the engine (``sha256:...``).
 
@@ -55,13 +53,17 @@ def build(
         log: is called with the lines of progress, as they come.
         progress: is called with the fraction of the steps that are done.
         helped: what the build may take from elsewhere.
+        name: what the image is called on the engine; nothing by default.
 
     Raises:
         BuildFailed: the Dockerfile's build failed or took too long; ends with the build's last lines.
         Unavailable: the engine, or a registry the Dockerfile uses, failed.
     """
     told, started, built = Progress(log, progress), time.monotonic(), ""
-    with _building(client, image, context, build_args, timeout, helped) as records:
+    params = {"dockerfile": image.dockerfile, "platform": image.platform, **helped.params(build_args)}
+    if name:
+        params["t"] = name
+    with _building(client, image.name, context, params, timeout) as records:
         for record in records:
             if "error" in record:
                 raise build_error(image, record["error"], told.failed)
@@ -78,25 +80,14 @@ def build(
 
 @contextmanager
 def _building(
-    client: docker.APIClient,
-    image: ImageSpec,
-    context: Iterator[bytes],
-    build_args: Mapping[str, str],
-    timeout: float,
-    helped: Help,
+    client: docker.APIClient, image: str, context: Iterator[bytes], params: Mapping[str, str], timeout: float
 ) -> Iterator[Iterable[dict[str, Any]]]:
     """The engine's records of a build, which ends with the block, by itself, or when its time is over."""
     # The SDK's own build() has no way to ask for BuildKit (docker-py issue 2230): hence the call by hand.
     started = time.monotonic()
     response = client.post(
         f"{client.base_url}/v{client.api_version}/build",
-        params={
-            "version": "2",
-            "dockerfile": image.dockerfile,
-            "platform": image.platform,
-            "rm": "1",
-            **helped.params(build_args),
-        },
+        params={"version": "2", "rm": "1", **params},
         headers={"Content-Type": "application/x-tar"},
         data=context,
         stream=True,
@@ -104,7 +95,7 @@ def _building(
     )
     with response:
         if response.status_code != requests.codes.ok:
-            raise refused(f"The Docker Engine refused to build {image.name}", response)
+            raise refused(f"The Docker Engine refused to build {image}", response)
         records: Any = CancellableStream(json_stream(response.iter_content(chunk_size=None)), response)
         # The engine stops a build when the connection ends, but the one who waits for a silent build cannot end it.
         deadline = threading.Timer(max(0.0, started + timeout - time.monotonic()), records.close)
@@ -115,9 +106,10 @@ def _building(
             deadline.cancel()
 
 
-@contextmanager
-def without_cache(client: docker.APIClient, image: ImageSpec, built: str, timeout: float) -> Iterator[str]:
-    """The image that the same build makes without ``keep``; ``built`` itself stays at hand until the block ends.
+def without_cache(client: docker.APIClient, image: ImageSpec, name: str, timeout: float) -> str:
+    """Build what the same build makes without ``keep`` from the image of this name; return its id.
+
+    It is called ``NAME-released`` on the engine.
 
     What an image keeps for other builds is never twice the same, and its digest would not be, either: a commit that
     is built again would be another image, which an immutable tag does not take. BuildKit drops it from a base image.
@@ -125,17 +117,12 @@ def without_cache(client: docker.APIClient, image: ImageSpec, built: str, timeou
     Raises:
         BuildFailed, Unavailable: as :func:`build`.
     """
-    if (client.inspect_image(built).get("Config") or {}).get("OnBuild"):  # type: ignore[no-untyped-call]
-        yield built  # which would be executed here
-        return
-    name, tag = BUILT, built.removeprefix("sha256:")
-    client.tag(built, name, tag)
+    built = client.inspect_image(name)  # type: ignore[no-untyped-call]
+    if (built.get("Config") or {}).get("OnBuild"):
+        return str(built["Id"])  # a build on top of it would execute that
     spec = ImageSpec(name=image.name, dockerfile="Dockerfile", platform=image.platform)
-    try:
-        yield build(client, spec, _dockerfile(f"FROM {name}:{tag}\n"), {}, timeout=timeout, log=lambda _: None)
-    finally:
-        with suppress(APIError, requests.RequestException):  # another build's, which had the same result
-            client.remove_image(f"{name}:{tag}", noprune=True)
+    dockerfile = _dockerfile(f"FROM {name}\n")
+    return build(client, spec, dockerfile, {}, timeout=timeout, log=lambda _: None, name=f"{name}-released")
 
 
 def _dockerfile(text: str) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -14,6 +15,7 @@ from tasks.core.build.buildkit import Help
 from tasks.core.build.buildkit_session import session
 from tasks.core.build.connection import connect, find_engine
 from tasks.core.build.context import Source
+from tasks.core.build.engine_disk import limit_cache, push_as, working_name
 from tasks.core.build.tags import point_tags
 from tasks.core.errors import AccessDenied, Conflict, DeliveryError, LoginExpired, Unavailable
 from tasks.core.images import ImageSpec
@@ -28,14 +30,30 @@ KEPT = "buildcache"
 """The tag under which a build leaves its layers for other machines: one more manifest, no more layers."""
 
 
+@dataclass(frozen=True)
+class Options:
+    """How to build and push.
+
+    Args:
+        timeout: seconds the build may take.
+        first: the tag to push it under before the others; the full sha by default.
+        again: execute every step, and pull base images, whatever is in a cache.
+        cache_size: bytes of build cache that stay on the engine; 0 leaves that to the engine.
+    """
+
+    timeout: int
+    first: str = ""
+    again: bool = False
+    cache_size: int = 0
+
+
 def build_and_push(
     image: ImageSpec,
     target: Target,
     source: Source,
     registry: Registry,
-    timeout: int,
+    options: Options,
     log: Log,
-    first: str = "",
     progress: Progress = lambda _phase, _fraction: None,
 ) -> str:
     """Build one image of a commit, push it under the target's tags, and return its digest.
@@ -48,9 +66,8 @@ def build_and_push(
         target: the commit, and the tags.
         source: the commit's files.
         registry: where it goes.
-        timeout: seconds the build may take.
+        options: how.
         log: is called with each line of progress.
-        first: the tag to push it under before the others; the full sha by default.
         progress: is called with the fraction of the build, and then of the push, that is done.
 
     Raises:
@@ -61,24 +78,30 @@ def build_and_push(
     """
     registry.check(image.name)
     context = source.context(image)  # raises where there is none; nothing is read of it yet
-    with connect(timeout) as engine:
+
+    def helped(opened: str) -> Help:
+        return Help("" if options.again else _kept(registry, image.name, log), opened, keep=True, again=options.again)
+
+    with connect(options.timeout) as engine, working_name(engine, image.name) as name:
         with closing(context), session(engine, partial(_login, registry)) as opened:
             built = docker_engine.build(
                 engine,
                 image,
                 context,
                 proxy_arguments(find_engine().host) | image.arguments(target.node_version),
-                timeout=timeout,
+                timeout=options.timeout,
                 log=log,
                 progress=partial(progress, "build"),
-                helped=Help(_kept(registry, image.name, log), opened, keep=True),
+                helped=helped(opened),
+                name=name,
             )
         with ThreadPoolExecutor(1) as beside:
             keep = partial(_keep, engine, built, registry, image.name, log, partial(progress, "push"))
             sent = beside.submit(copy_context().run, keep)  # what is told of it belongs to the same run
-            with docker_engine.without_cache(engine, image, built, timeout) as released:
-                sent.result()
-                digest = _push(engine, released, registry, image.name, first or target.sha, log)
+            released = docker_engine.without_cache(engine, image, name, options.timeout)
+            sent.result()
+            beside.submit(limit_cache, engine, options.cache_size)
+            digest = _push(engine, released, registry, image.name, options.first or target.sha, log)
         if registry.digest(image.name, digest) != digest:
             raise Unavailable(f"{registry.host} doesn't have {image.name}@{digest}, which the engine has just pushed.")
         point_tags(registry, image.name, digest, target.tags, log)
@@ -125,9 +148,15 @@ def _push(
 ) -> str:
     """Push with a login made now, after the build; and with another one where that expires meanwhile."""
 
+    reference = f"{registry.host}/{repository}"
+
     def once() -> str:
-        return docker_engine.push(
-            engine, built, f"{registry.host}/{repository}", tag, _auth(registry, log), log, progress
+        auth = _auth(registry, log)
+        return push_as(
+            engine,
+            built,
+            f"{reference}:{tag}",
+            lambda: docker_engine.push(engine, built, reference, tag, auth, log, progress),
         )
 
     try:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import docker
 import pytest
 
 from tasks.core import git
 from tasks.core.build.context import checkout
-from tasks.core.build.publish import build_and_push
+from tasks.core.build.publish import Options, build_and_push
 from tasks.core.build.tags import point_tags
 from tasks.core.errors import Conflict, NotFound, Unavailable
 from tasks.core.images import SERVER, ImageSpec
@@ -20,6 +21,7 @@ from tasks.core.registry.oci import Registry
 from tests.core.conftest import SHELL
 from tests.sandbox import registry as sandbox
 from tests.sandbox import repositories
+from tests.sandbox.private_engine import PrivateEngine
 from tests.sandbox.processes import free_port
 
 
@@ -98,6 +100,22 @@ def test_docker_s_config_without_its_helper_and_with_a_proxy(
     assert "proxy.invalid" not in json.dumps(images.config("app", digest))
 
 
+def test_again_executes_every_step_and_pulls_the_base(
+    private: PrivateEngine, deliver: Callable[..., str], images: sandbox.Registry
+) -> None:
+    images.push("again/base", "v1", "of yesterday")
+    with closing(docker.APIClient(base_url=private.url, version="auto")) as engine:
+        engine.pull(f"{images.host}/again/base", "v1")
+    images.push("again/base", "v1", "of today")
+    dockerfile = f"{SHELL}RUN cat /proc/uptime > /it\nFROM {images.host}/again/base:v1\nCOPY --from=base /it /it\n"
+    first = files_of(images, "app", deliver(dockerfile, images.host))
+    assert files_of(images, "app", deliver(f"{dockerfile}# same\n", images.host)) == first
+    again = deliver(f"{dockerfile}# again\n", images.host, again=True)
+    assert files_of(images, "app", again).keys() == first.keys()
+    assert files_of(images, "app", again) != first
+    assert images.config("app", again)["author"] == "of today"
+
+
 class Immutable:
     """A registry whose tags mean one image for ever."""
 
@@ -134,7 +152,7 @@ def publish(
     image: ImageSpec, target: Target, source: Path, host: str, work: Path, log: Callable[[str], None] = lambda _: None
 ) -> str:
     with asking(host) as registry, checkout(git.Remote(str(source)), target.sha, work) as commit:
-        return build_and_push(image, target, commit, registry, 60, log)
+        return build_and_push(image, target, commit, registry, Options(60), log)
 
 
 @contextmanager

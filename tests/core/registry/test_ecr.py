@@ -14,7 +14,7 @@ from botocore.stub import Stubber
 
 from tasks.core import git
 from tasks.core.build.context import checkout
-from tasks.core.build.publish import build_and_push
+from tasks.core.build.publish import Options, build_and_push
 from tasks.core.errors import AccessDenied, Conflict, DeliveryError, NotFound, Unavailable
 from tasks.core.images import SERVER
 from tasks.core.models import Target
@@ -52,7 +52,7 @@ def published(
     def publish(sha: str, log: Callable[[str], None] = lambda _: None) -> str:
         target = target_of(sha)
         with asking(amazon) as ecr, checkout(git.Remote(str(source)), sha, tmp_path) as commit:
-            return build_and_push(SERVER, target, commit, ecr, 60, log)
+            return build_and_push(SERVER, target, commit, ecr, Options(60), log)
 
     yield publish
     for digest in {amazon.images.digest(SERVER.name, tag) for tag in amazon.images.tags(SERVER.name)} - {None}:
@@ -235,7 +235,7 @@ def test_a_missing_repository_stops_before_the_build(
     sha = repositories.head(source)
     where, missing = git.Remote(str(source)), pytest.raises(NotFound, match=SERVER.name)
     with asking(amazon) as ecr, checkout(where, sha, tmp_path) as commit, missing:
-        build_and_push(SERVER, target_of(sha), commit, ecr, 60, lambda _: None)
+        build_and_push(SERVER, target_of(sha), commit, ecr, Options(60), lambda _: None)
 
 
 def target_of(sha: str) -> Target:
