@@ -134,3 +134,13 @@ def test_what_was_said_before_the_time_ran_out_is_nowhere_in_the_failure() -> No
     while chain[-1]:
         chain.append(chain[-1].__cause__ or chain[-1].__context__)
     assert "hunter2" not in "".join(f"{each!r} {vars(each)}" for each in chain[:-1])
+
+
+def test_what_a_program_prints_may_be_bounded() -> None:
+    assert run(python("print('x' * 1000)"), most=2000) == b"x" * 1000 + b"\n"
+    with pytest.raises(CommandFailed, match="ended with 3: sorry"):
+        run(python("import sys; sys.stderr.write('sorry'); sys.exit(3)"), most=2000)
+    with pytest.raises(CommandFailed, match="more than 2,000 bytes of output"):
+        run(python("while True: print('x' * 1000, flush=True)"), most=2000)
+    with pytest.raises(CommandFailed, match=r"no end after 0\.5 seconds"):
+        run(python("import sys, time; sys.stdout.close(); time.sleep(60)"), timeout=0.5, most=2000)
