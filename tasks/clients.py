@@ -112,7 +112,8 @@ def _remote(settings: Settings, repository: str) -> git.Remote:
     known = {_origin(_without_token(settings, known)) for known in ("owner/name", settings.gitops_repo)}
     if not where.url.startswith(("http://", "https://")) or _origin(where) not in known:
         return where
-    return git.Remote(where.url, github_token(settings), where.timeout)
+    user = settings.gitops_username or git.user_of(where.url)
+    return git.Remote(where.url, github_token(settings), where.timeout, user)
 
 
 def _without_token(settings: Settings, repository: str) -> git.Remote:

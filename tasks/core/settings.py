@@ -137,7 +137,12 @@ class Settings(BaseSettings):
         "flowise", description="Name of the Prefect `AwsCredentials` block; used where it exists."
     )
     gitops_token: Secret | None = Field(
-        None, description="GitHub token for checkout and push over HTTPS and for repository dispatch."
+        None, description="Token of the git server for checkout and push over HTTPS, and for GitHub's API."
+    )
+    gitops_username: str = Field(
+        "",
+        description="User name that goes with the token over HTTPS, for servers that want the account's own;"
+        " by default the one that GitHub, GitLab or Bitbucket wants.",
     )
     github_credentials_block: str = Field(
         "flowise", description="Name of the Prefect `GitHubCredentials` block; used where it exists."

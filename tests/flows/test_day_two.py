@@ -4,12 +4,22 @@ import socket
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
 
 from flows import promote, rollback, status, update_flowise_deployment
-from tasks.core.errors import Inconclusive, InvalidInput, NotProven, NotSynced, RolledBack, RolloutFailed, Unavailable
+from tasks.core.errors import (
+    Inconclusive,
+    InvalidInput,
+    NotFound,
+    NotProven,
+    NotSynced,
+    RolledBack,
+    RolloutFailed,
+    Unavailable,
+)
 from tests.flows.conftest import Installation
 from tests.sandbox.argocd import UNAVAILABLE, ArgoCD, error
 from tests.sandbox.argocd_controller import DEGRADED, HEALTHY
@@ -412,3 +422,32 @@ def test_the_state_of_all_environments(installation: Installation) -> None:
     assert "| **dev** | `v1` |" in by_key["status"]
     assert '"version": "v2"' in by_key["ledger"]
     assert "it is slow" in by_key["ledger"]
+
+
+@pytest.mark.usefixtures("checked_digests")
+def test_an_image_that_is_not_in_the_registry_is_not_deployed(installation: Installation) -> None:
+    there = {name: installation.images.push(f"flowise-{name}", "v1", name) for name in ("server", "ui")}
+    asked = {"server_digest": there["server"], "ui_digest": "sha256:" + "7" * 64}
+    count = len(log(installation.gitops))
+    with pytest.raises(NotFound, match="has no image flowise-ui@sha256:7777"):
+        update_flowise_deployment("dev", "v1", **asked)
+    assert len(log(installation.gitops)) == count
+    assert update_flowise_deployment("dev", "v1", **asked | {"ui_digest": there["ui"]}).changed
+
+
+@pytest.mark.usefixtures("checked_digests")
+def test_a_registry_that_cannot_be_asked_stops_nothing(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("ECR_REGISTRY", "registry.invalid:5000")
+    assert update_flowise_deployment(
+        "dev", "v1", server_digest="sha256:" + "7" * 64, ui_digest="sha256:" + "8" * 64
+    ).changed
+    assert "Not checked that registry.invalid:5000/flowise-server" in caplog.text
+
+
+def test_a_run_without_an_id_of_its_own_is_recognised_by_its_flow_run(installation: Installation) -> None:
+    result = update_flowise_deployment("dev", "v1")
+    (trailer,) = [line for line in log(installation.gitops)[0]["body"].splitlines() if line.startswith("Run: ")]
+    assert result.changed
+    assert UUID(trailer.removeprefix("Run: "))

@@ -10,7 +10,7 @@ from tests.flows.conftest import PROJECT, Installation
 from tests.sandbox.repositories import log, show
 
 DEV, STAGING = (f"argocd/apps/flowise/overlays/{name}/kustomization.yaml" for name in ("dev", "staging"))
-ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+TWO = "sha256:" + "2" * 64
 
 
 def commands(page: str) -> list[list[str]]:
@@ -21,8 +21,10 @@ def commands(page: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("page", ["docs/runbooks.md", "docs/vi/runbooks.md"])
 def test_every_command_works_as_written(page: str, served: Installation) -> None:
-    for tag, digest in (("v1", ONE), ("v2", TWO)):
-        update_flowise_deployment("dev", tag, server_digest=digest, ui_digest=digest)
+    names = ("flowise-server", "flowise-ui")
+    server, ui = (served.images.push(name, "v1", "the first") for name in names)
+    update_flowise_deployment("dev", "v1", server_digest=server, ui_digest=ui)
+    update_flowise_deployment("dev", "v2", server_digest=TWO, ui_digest=TWO)
     count = len(log(served.gitops))
     state, planned, back, onward = commands(page)
     for command in (state, planned, back, onward):
@@ -31,8 +33,9 @@ def test_every_command_works_as_written(page: str, served: Installation) -> None
         assert "Completed" in done.stdout
         if command == planned:
             assert len(log(served.gitops)) == count
-    assert ONE in show(served.gitops, "main", DEV)
-    assert ONE in show(served.gitops, "main", STAGING)
+    for overlay in (DEV, STAGING):
+        assert server in show(served.gitops, "main", overlay)
+        assert ui in show(served.gitops, "main", overlay)
     newest, restored = log(served.gitops)[:2]
     assert newest["subject"] == "chore(staging): update flowise images to v1"
     assert re.search(r"^Reason: \w+", restored["body"], re.MULTILINE)

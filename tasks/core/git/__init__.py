@@ -22,8 +22,10 @@ from tasks.core.git.cli import (
     resolve,
     run,
     run_bytes,
+    user_of,
     web_url,
 )
+from tasks.core.git.errors import only_by_name
 
 __all__ = [
     "FULL_SHA",
@@ -42,10 +44,12 @@ __all__ = [
     "init",
     "installed",
     "lent",
+    "only_by_name",
     "read",
     "remote",
     "resolve",
     "run",
     "run_bytes",
+    "user_of",
     "web_url",
 ]

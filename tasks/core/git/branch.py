@@ -120,6 +120,7 @@ class Branch:
         self._scratch, self._trees, self._logs = scratch, dict[str, dict[str, Entry]](), dict[int, list[Commit]]()
         git.init(scratch, where)
         self._deep = DEPTH
+        self._whole = False
         self._lent, self._cache = git.lent(where) is not None, ObjectCache(where.url)
         self._objects = Objects(scratch)
 
@@ -139,7 +140,7 @@ class Branch:
         if self._lent:
             self.head = git.head(self.where, self.name, self._scratch)
         else:
-            self._fetch([f"refs/heads/{self.name}"], f"--depth={DEPTH}", "--filter=tree:0")
+            self._fetch_commits(DEPTH)
             self.head = (self._scratch / "FETCH_HEAD").read_text()[:40]
         self._deep = DEPTH
         self._logs.clear()
@@ -238,7 +239,7 @@ class Branch:
 
     def _log(self, depth: int) -> list[Commit]:
         if depth > self._deep and not self._lent:
-            self._fetch([f"refs/heads/{self.name}"], f"--depth={depth}", "--filter=tree:0")
+            self._fetch_commits(depth)
             self._deep = depth
         log = ("log", f"--max-count={depth}", "--format=%H %ct %P%n%B%x00", self.head)
         # Messages that are not UTF-8 are read as far as they can be: they end up in pages and tables.
@@ -252,7 +253,7 @@ class Branch:
             LostRace: the branch has another head by now; fetch, and make the commit again on top of that.
             PushRefused, AccessDenied, Unavailable: as the git server answers.
         """
-        self._git("push", "-q", "origin", f"{commit}:refs/heads/{self.name}")
+        self._push(f"{commit}:refs/heads/{self.name}")
 
     def propose(self, commit: str, to: str) -> None:
         """Make a commit the head of another branch, whatever is there.
@@ -260,7 +261,11 @@ class Branch:
         Raises:
             PushRefused, AccessDenied, Unavailable: as the git server answers.
         """
-        self._git("push", "-q", "origin", f"+{commit}:refs/heads/{to}")
+        self._push(f"+{commit}:refs/heads/{to}")
+
+    def _push(self, *what: str) -> None:
+        # However slow: the server's hooks are silent, or nearly so, and a push that was given up may still arrive.
+        self._git("-c", "http.lowSpeedLimit=0", "push", "-q", *what[:-1], "origin", what[-1])
 
     def root(self, at: str | None = None) -> str:
         """The root folder's object, at the head or at an earlier commit."""
@@ -270,7 +275,7 @@ class Branch:
         """Have these objects here: those that are missing come by one fetch, and stay for the next run if wanted."""
         missing = [name for name in dict.fromkeys(names) if not (self._objects.read(name) or self._cached(name))]
         if missing:
-            self._fetch(missing, "--depth=1", "--filter=tree:0")
+            self._fetch_objects(missing)
         for name in missing if keep else ():
             if found := self._objects.read(name):
                 self._cache.add(name, found)
@@ -308,6 +313,20 @@ class Branch:
                 return
             self._cache.add(name, found)
             name = self.entries(name)[part].object if part else ""
+
+    def _fetch_commits(self, depth: int) -> None:
+        self._fetch([f"refs/heads/{self.name}"], f"--depth={depth}", *([] if self._whole else ["--filter=tree:0"]))
+
+    def _fetch_objects(self, names: Sequence[str]) -> None:
+        if self._whole:
+            return  # what is not here is nowhere
+        try:
+            self._fetch(names, "--depth=1", "--filter=tree:0")
+        except NotFound:
+            # A server that hands out only what branches and tags point at, though it knows filters.
+            self._whole = True
+            (self._scratch / "config").unlink(missing_ok=True)  # forget that objects were left out
+            self._fetch_commits(self._deep)
 
     def _fetch(self, what: Sequence[str], *options: str) -> None:
         self._git("fetch", "-q", *options, "--no-tags", "origin", *what)

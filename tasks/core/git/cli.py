@@ -36,12 +36,24 @@ class Remote:
     Args:
         url: anything git fetches from, without credentials in it.
         token: the password for ``https``, or ``None``.
+        user: the user name that goes with it.
         timeout: seconds that one command may take.
     """
 
     url: str
     token: SecretStr | None = None
     timeout: float = 600
+    user: str = "x-access-token"
+
+
+USERS = {"gitlab": "oauth2", "bitbucket": "x-token-auth"}
+"""The user names for tokens, by a part of the host's name; other servers take any name, or want the account's own."""
+
+
+def user_of(url: str) -> str:
+    """Return the user name that a token's server wants with it, as far as its host tells."""
+    host = (urlsplit(url).hostname or "").lower()
+    return next((user for part, user in USERS.items() if part in host), Remote.user)
 
 
 def remote(repository: str, token: SecretStr | None, api_url: str, timeout: float = 600) -> Remote:
@@ -87,19 +99,24 @@ def run(where: Remote, *args: str, directory: Path | None = None, stdin: bytes =
 def run_bytes(where: Remote, *args: str, directory: Path | None = None, stdin: bytes = b"") -> bytes:
     """As :func:`run`, for output that is not text."""
     command = ["git", *(["-C", str(directory)] if directory else []), *args]
-    secrets = [where.token.get_secret_value(), _basic(where.token)] if where.token else []
+    # Without a directory, the configuration of a repository that this process stands in would have a say.
+    env = environment(where) | ({} if directory else {"GIT_DIR": os.devnull})
     try:
         with installed():
-            return process.run(command, env=environment(where), timeout=where.timeout, stdin=stdin, secrets=secrets)
+            return process.run(command, env=env, timeout=where.timeout, stdin=stdin)
     except CommandFailed as error:
-        if REDIRECTED.search(error.stderr):
-            raise _moved(where) from None
-        raise explain(error, where.url) from None
+        said = error.stderr
+    # Outside of the block, so that no exception's context holds what git said; a secret may be a word that decides.
+    if REDIRECTED.search(said):
+        raise _moved(where)
+    failure = explain(said, where.url)
+    secrets = [where.token.get_secret_value(), _basic(where)] if where.token else []
+    raise type(failure)(process.redact(failure.message, secrets), process.redact(failure.hint, secrets))
 
 
 def _moved(where: Remote) -> InvalidInput:
     """Name the place a git server redirects to; git itself only says that it does."""
-    headers = {"Authorization": f"Basic {_basic(where.token)}"} if where.token else {}
+    headers = {"Authorization": f"Basic {_basic(where)}"} if where.token else {}
     url, to = f"{where.url.rstrip('/')}/info/refs", "elsewhere"
     with suppress(httpx.HTTPError, httpx.InvalidURL, KeyError):
         answer = httpx.get(url, params={"service": "git-upload-pack"}, headers=headers, timeout=20)
@@ -150,17 +167,20 @@ def environment(where: Remote) -> dict[str, str]:
         "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",
         "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=20"),
     }
+    # git's libcurl may be built with GnuTLS, which doesn't read these by itself.
+    trusted = {"http.sslCAInfo": os.environ.get("SSL_CERT_FILE"), "http.sslCAPath": os.environ.get("SSL_CERT_DIR")}
+    if "GIT_SSL_CAINFO" not in os.environ:
+        settings |= {name: value for name, value in trusted.items() if value}
     if where.token and where.url.startswith(("http://", "https://")):
         # With the first request already: git by itself would ask without, and be refused, each time.
         address = urlsplit(where.url)
-        settings[f"http.{address.scheme}://{address.netloc}/.extraHeader"] = (
-            f"Authorization: Basic {_basic(where.token)}"
-        )
+        settings[f"http.{address.scheme}://{address.netloc}/.extraHeader"] = f"Authorization: Basic {_basic(where)}"
     return process.clean_environment({**extra, **_as_environment(settings)})
 
 
-def _basic(token: SecretStr) -> str:
-    return base64.b64encode(f"x-access-token:{token.get_secret_value()}".encode()).decode()
+def _basic(where: Remote) -> str:
+    token = where.token.get_secret_value() if where.token else ""
+    return base64.b64encode(f"{where.user}:{token}".encode()).decode()
 
 
 def _as_environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -203,7 +223,7 @@ def _named(where: Remote, ref: str) -> dict[str, str]:
     names = (f"refs/heads/{ref}", f"refs/tags/{ref}", ref)
     asked = [each for name in names for each in (name, f"{name}^{{}}")]  # the latter is an annotated tag's commit
     answer = run(where, "ls-remote", "--", where.url, *asked)
-    shas = {name: sha for sha, _, name in (line.partition("\t") for line in answer.split("\n"))}
+    shas = {name: _sha1(where, sha) for sha, _, name in (line.partition("\t") for line in answer.split("\n"))}
     return {name: shas.get(f"{name}^{{}}", shas[name]) for name in names if name in shas}
 
 
@@ -218,8 +238,14 @@ def head(where: Remote, branch: str, directory: Path) -> str:
     for line in run(where, "ls-remote", "origin", ref, directory=directory).split("\n"):
         sha, _, name = line.partition("\t")
         if name == ref:
-            return sha
+            return _sha1(where, sha)
     raise NotFound(f"{where.url} has no branch {branch}.", "Push it first, or check the spelling.")
+
+
+def _sha1(where: Remote, sha: str) -> str:
+    if len(sha) > len("0" * 40):
+        raise explain(f"mismatched algorithms: {sha}", where.url)
+    return sha
 
 
 def branches(where: Remote) -> list[str]:
@@ -262,12 +288,13 @@ def _resolve_short(where: Remote, prefix: str, scratch: Path) -> str | None:
 
 
 def fetch_history(where: Remote, directory: Path) -> None:
-    """Fetch the commits of all branches and tags, without their files, into a new repository.
+    """Fetch the commits of all branches and tags, without their files, into a new repository or one that is there.
 
     Raises:
         NotFound, AccessDenied, Unavailable: as the git server answers.
     """
-    init(directory, where)
+    if not (directory / "HEAD").exists():
+        init(directory, where)
     run(where, "fetch", "-q", "--filter=tree:0", "--tags", "origin", "+refs/heads/*:refs/heads/*", directory=directory)
 
 

@@ -126,7 +126,13 @@ def is_ancestor(source: git.Remote, sha: str, newest: str, folder: Path) -> bool
     if git.lent(source) and git.has(folder, sha, newest):
         return _reaches(source, newest, sha, folder)
     fetch = ("fetch", "-q", "--no-tags", "--filter=tree:0")
-    git.run(source, *fetch, f"--depth={NEAR}", "origin", sha, newest, directory=folder)
+    try:
+        git.run(source, *fetch, f"--depth={NEAR}", "origin", sha, newest, directory=folder)
+    except NotFound as error:
+        if not git.only_by_name(error):
+            raise
+        git.fetch_history(source, folder)
+        return _reaches(source, _full(source, newest, folder), _full(source, sha, folder), folder)
     if _reaches(source, newest, sha, folder):
         return True
     if _reaches(source, sha, newest, folder):

@@ -487,17 +487,6 @@ def test_what_people_squash_is_read_all_the_same(text: str, repository: GitOps, 
     assert (newest.commit, newest.tag, newest.server_digest, newest.ui_digest) == (sha, "v2", digest("2"), digest("2"))
 
 
-@pytest.mark.parametrize("date", ["253402300800 +0000", "1700000000 +9999", "-62135596801 +0000"])
-def test_a_date_that_only_git_knows_stops_nothing(date: str, repository: GitOps, gitops: Path) -> None:
-    head = git_sha(gitops, "main")
-    made = f"tree {git_sha(gitops, 'main^{tree}')}\nparent {head}\nauthor A <a@example.com> {date}\n"
-    made += f"committer A <a@example.com> {date}\n\ndocs: a typo\n"
-    sha = run_git(gitops, "hash-object", "--literally", "-t", "commit", "-w", "--stdin", stdin=made.encode())
-    run_git(gitops, "update-ref", "refs/heads/main", sha.decode().strip())
-    put(repository, "v1")
-    assert len(read(repository, {}).environments[0].history) == 1
-
-
 @pytest.mark.parametrize("place", ["evil.example.net/flowise-server", "r.example.evil.net/x", "r.example2/x"])
 def test_another_registrys_image_is_not_carried_on(place: str, repository: GitOps, gitops: Path) -> None:
     overlay = by_digest(gitops, "1").replace(f"{REGISTRY}/flowise-server", place)
