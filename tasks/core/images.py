@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from tasks.core import image_rules
-from tasks.core.models import Line, Value
+from tasks.core.models import IMAGES, Line, Value
 
 
 def _more_of(default: "ImageSpec") -> Callable[[object], object]:
@@ -58,12 +58,18 @@ class Images(Value):
     ui: Annotated[ImageSpec, BeforeValidator(_more_of(UI))] = UI
 
     @property
-    def names(self) -> tuple[str, str]:
-        """What they are called in the manifests: server, UI."""
-        return self.server.name, self.ui.name
+    def specs(self) -> dict[str, ImageSpec]:
+        """Each image's description, by its field."""
+        return {image: getattr(self, image) for image in IMAGES}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What they are called in the manifests."""
+        return tuple(spec.name for spec in self.specs.values())
 
     @model_validator(mode="after")
-    def _two(self) -> "Images":
-        if self.server.name == self.ui.name:
-            raise ValueError(f"both images are called {self.ui.name}")
+    def _distinct(self) -> "Images":
+        for name in self.names:
+            if self.names.count(name) > 1:
+                raise ValueError(f"both images are called {name}")
         return self

@@ -9,6 +9,9 @@ from pydantic.dataclasses import dataclass
 from tasks.core.errors import InvalidInput
 from tasks.core.text import LINE
 
+IMAGES = {"server": "Server", "ui": "UI"}
+"""The images of a delivery, as fields and as people write them; each is built by a task of its own."""
+
 Environment = Literal["dev", "staging", "production"]
 """The overlays of the GitOps repository, in the order of promotion."""
 
@@ -118,6 +121,11 @@ class ImageUpdate(Value):
     ui_digest: OptionalDigest = None
     actor: OptionalLine = None
     workflow_run_id: OptionalLine = None
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digest of each image in :data:`IMAGES`; empty if it is deployed by its tag."""
+        return {image: getattr(self, f"{image}_digest") or "" for image in IMAGES}
 
     @classmethod
     def parse(cls, /, **fields: object) -> "ImageUpdate":
@@ -323,3 +331,8 @@ class DeployResult(Value):
     dispatched_via: Transport
     update: UpdateResult | None = None
     update_run: UpdateRun | None = None
+
+    @property
+    def images(self) -> tuple[BuiltImage, ...]:
+        """What was built of each image in :data:`IMAGES`."""
+        return tuple(getattr(self, image) for image in IMAGES)

@@ -5,8 +5,9 @@ It begins as those of the user's workflow do; commits that workflow made are rea
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
-from tasks.core.models import ENVIRONMENTS, SHA_PATTERN, Approval, ImageUpdate, Origin, Value
+from tasks.core.models import ENVIRONMENTS, IMAGES, SHA_PATTERN, Approval, ImageUpdate, Origin, Value
 
 LINES = {
     "Triggered by": "actor",
@@ -17,9 +18,10 @@ LINES = {
 }
 """The lines for people, each with its field of a deployment; the user's workflow wrote the first three."""
 
+DIGESTS = {f"{label}-Digest": image for image, label in IMAGES.items()}
+"""The trailers with the images' digests, each with its image."""
+
 TRAILERS = {
-    "Server-Digest": "server_digest",
-    "UI-Digest": "ui_digest",
     "Run": "run",
     "Promoted-From": "promoted_from",
     "Restores": "restores",
@@ -56,7 +58,8 @@ def body(update: ImageUpdate, approval: Approval | None, origin: Origin | None, 
         values |= {"approved_by": approval.by, "approval_note": approval.note}
     if origin:
         values |= origin.model_dump(exclude={"images"})
-    trailers, added = _written(TRAILERS, values), list(style.lines)
+    trailers = _written(DIGESTS, update.digests) + _written(TRAILERS, values)
+    added = list(style.lines)
     if all(TRAILER.fullmatch(line) for line in added):
         trailers, added = trailers + added, []
     paragraphs = (_written(LINES, values), added, trailers)
@@ -68,16 +71,17 @@ def message(update: ImageUpdate, approval: Approval | None, origin: Origin | Non
     return f"{subject(update, style)}\n\n{body(update, approval, origin, style)}\n"
 
 
-def parse(text: str) -> dict[str, str] | None:
+def parse(text: str) -> dict[str, Any] | None:
     """Read a message, also one that was squashed or merged, into a deployment's fields; ``None`` for others'."""
     found = SUBJECT.search(text)
     if not found:
         return None
-    pairs = (line.partition(": ") for line in text[found.end() :].split("\n"))
+    pairs = [line.partition(": ") for line in text[found.end() :].split("\n")]
     known = {FIELDS[name]: value.strip() for name, _, value in pairs if name in FIELDS and value.strip()}
+    digests = {DIGESTS[name]: value.strip() for name, _, value in pairs if name in DIGESTS}
     if not re.fullmatch(SHA_PATTERN, known.get("sha", "")):
         known.pop("sha", None)  # git is asked for it, so it must not be an option
-    return {"environment": found[1], "tag": found[2]} | known
+    return {"environment": found[1], "tag": found[2], "digests": digests} | known
 
 
 def _written(names: Mapping[str, str], values: Mapping[str, str | None]) -> list[str]:

@@ -9,14 +9,14 @@ from contextlib import suppress
 from itertools import takewhile
 from typing import Any, TypeVar
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.git.branch import DEPTH, Branch, Commit
 from tasks.core.gitops import commit_message
 from tasks.core.gitops.overlay import Overlays, images_at, overlay_of
 from tasks.core.manifests.sources import FILE_NAMES
-from tasks.core.models import Environment, ImageRef, ImageUpdate, Value
+from tasks.core.models import IMAGES, Environment, ImageRef, ImageUpdate, Value
 
 FAR = 1000
 """Commits of the GitOps branch to look through where the newest ones do not tell."""
@@ -44,8 +44,7 @@ class Deployment(Value):
     arrived: str = ""
     actor: str = ""
     sha: str = ""
-    server_digest: str = ""
-    ui_digest: str = ""
+    digests: dict[str, str] = Field(default_factory=dict)
     run: str = ""
     approved_by: str = ""
     approval_note: str = ""
@@ -55,13 +54,13 @@ class Deployment(Value):
     reason: str = ""
 
     @property
-    def version(self) -> tuple[str, str, str]:
+    def version(self) -> tuple[str, ...]:
         """What tells its images from those of another deployment."""
-        return (self.tag, self.server_digest, self.ui_digest)
+        return (self.tag, *(self.digests.get(image, "") for image in IMAGES))
 
     def brings(self, update: ImageUpdate) -> bool:
         """Whether these are an update's images."""
-        return self.version == (update.tag, update.server_digest or "", update.ui_digest or "")
+        return self.version == (update.tag, *update.digests.values())
 
 
 class Ledger:
@@ -148,7 +147,7 @@ class Ledger:
         return next((each for each in told if self._agrees(each, now)), None)
 
     def _agrees(self, told: Deployment, images: Mapping[str, ImageRef]) -> bool:
-        digests = zip(self._names, (told.server_digest, told.ui_digest), strict=True)
+        digests = zip(self._names, (told.digests.get(image) for image in IMAGES), strict=True)
         return all(not digest or (name in images and images[name].digest == digest) for name, digest in digests)
 
     def _images_at(self, environment: Environment, commit: str) -> dict[str, ImageRef]:

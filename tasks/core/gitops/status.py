@@ -1,6 +1,6 @@
 """What is deployed where, how it came there, and what one environment has that another one has not yet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 
@@ -99,18 +99,14 @@ def _with_digests(branch: Branch, repository: GitOps, folder: str, deployment: D
     if _told(deployment):
         return deployment
     with suppress(NotFound, InvalidInput):
-        server, ui = _digests(repository, overlay.images_at(branch, folder, deployment.arrived))
-        return deployment.model_copy(update={"server_digest": server, "ui_digest": ui})
+        there = {image.name: image.digest or "" for image in overlay.images_at(branch, folder, deployment.arrived)}
+        digests = {image: there.get(spec.name, "") for image, spec in repository.images.specs.items()}
+        return deployment.model_copy(update={"digests": digests})
     return deployment
 
 
 def _told(deployment: Deployment) -> bool:
-    return bool(deployment.server_digest or deployment.ui_digest)
-
-
-def _digests(repository: GitOps, images: Sequence[ImageRef]) -> tuple[str, str]:
-    by_name = {image.name: image.digest or "" for image in images}
-    return by_name.get(repository.images.server.name, ""), by_name.get(repository.images.ui.name, "")
+    return any(deployment.digests.values())
 
 
 def _ahead(repository: GitOps, behind: EnvironmentStatus, ahead: EnvironmentStatus) -> Ahead:

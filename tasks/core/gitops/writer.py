@@ -111,10 +111,9 @@ def _branch(repository: GitOps, name: str, folder: Path) -> Branch:
 
 def images_of(update: ImageUpdate, registry: str, images: Images) -> list[ImageRef]:
     """What the overlay has to say: by digest where there is one, else by tag."""
-    wanted = ((images.server, update.server_digest), (images.ui, update.ui_digest))
+    wanted = ((spec.name, update.digests[image]) for image, spec in images.specs.items())
     return [
-        ImageRef(spec.name, f"{registry}/{spec.name}", None if digest else update.tag, digest)
-        for spec, digest in wanted
+        ImageRef(name, f"{registry}/{name}", None if digest else update.tag, digest or None) for name, digest in wanted
     ]
 
 
@@ -149,17 +148,17 @@ def update_as_deployed(
             f"without a version of {' and '.join(missing)}.",
             "Nobody can tell what ran then: choose another deployment.",
         )
-    server, ui = (named[name] for name in names)
+    entries = {image: named[spec.name] for image, spec in repository.images.specs.items()}
+    digests = {f"{image}_digest": entry.digest for image, entry in entries.items()}
     update = ImageUpdate.parse(
         environment=environment,
         tag=deployment.tag,
         sha=deployment.sha,
-        server_digest=server.digest,
-        ui_digest=ui.digest,
         actor=actor,
         workflow_run_id=run,
+        **digests,
     )
-    return update, (server, ui)
+    return update, tuple(entries.values())
 
 
 def write(

@@ -21,7 +21,7 @@ IN_ECR = re.compile(
 
 def of_deploy(result: DeployResult, settings: Settings) -> str:
     """A line with links to the source commit, the images, and where the second flow ran inline, what it did."""
-    images = (result.server, result.ui)
+    images = result.images
     return _line(
         (f"source commit {result.sha[:7]}", commit(settings.source_repo, settings, result.sha)),
         *((image.repository, in_ecr(f"{settings.ecr_registry}/{image.repository}")) for image in images),

@@ -8,7 +8,7 @@ from tasks.core.text import code, fenced, literal
 
 def deployed(result: DeployResult) -> str:
     """The first flow's summary: the images, and how the second flow was told."""
-    rows = "\n".join(_image_rows(image) for image in (result.server, result.ui))
+    rows = "\n".join(_image_rows(image) for image in result.images)
     then = updated(result.update) if result.update else _sent(result)
     return (
         f"# {result.environment}: {result.tag}\n\nSource commit `{result.sha}`\n\n| images |\n| --- |\n{rows}\n\n{then}"

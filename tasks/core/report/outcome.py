@@ -37,7 +37,7 @@ def of_deploy(result: DeployResult) -> str:
     else:
         said = f"{result.environment}: {result.tag} sent via {result.dispatched_via}"
         said += f", {result.update_run.name} is {result.update_run.state}" if result.update_run else ""
-    return f"{said.rstrip('.')}. Images: {', '.join(_image(each) for each in (result.server, result.ui))}"
+    return f"{said.rstrip('.')}. Images: {', '.join(_image(each) for each in result.images)}"
 
 
 def before(result: UpdateResult) -> str:

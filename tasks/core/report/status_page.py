@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from tasks.core.gitops.status import Ahead, Entry, EnvironmentStatus
-from tasks.core.models import ImageRef
+from tasks.core.models import IMAGES, ImageRef
 from tasks.core.report.links import Web
 from tasks.core.report.markdown import short
 from tasks.core.report.overview import HAND, Health, Overview, age, arriving
@@ -91,8 +91,7 @@ def _row(entry: Entry) -> dict[str, str]:
         "what": _what(entry),
         "source": each.sha[:7],
         "commit": each.commit[:7],
-        "server": _short(each.server_digest),
-        "ui": _short(each.ui_digest),
+        **{image: _short(each.digests.get(image, "")) for image in IMAGES},
         "run": each.run,
     }
 

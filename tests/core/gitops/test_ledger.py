@@ -47,8 +47,7 @@ def test_what_is_written_is_read_again() -> None:
         "environment": "staging",
         "tag": "v1-abc",
         "sha": "a" * 40,
-        "server_digest": digest("1"),
-        "ui_digest": digest("2"),
+        "digests": {"server": digest("1"), "ui": digest("2")},
         "actor": "Nguyễn: Văn A",
         "run": "run 7",
         "approved_by": "Robin",
@@ -243,7 +242,7 @@ def test_the_state_of_all_environments(repository: GitOps, gitops: Path, source:
 
     new, old = by_name["dev"].history
     assert (new.fate, old.fate) == ("live", f"superseded by {log(gitops)[1]['sha'][:7]}")
-    assert old.deployment.ui_digest == digest("0"), "read from the overlay, where the message does not tell"
+    assert old.deployment.digests["ui"] == digest("0"), "read from the overlay, where the message does not tell"
     assert not by_name["dev"].by_hand
     staging, production = status.differences
     assert any("answer pings" in line and line.startswith("+ ") for line in staging.commits)
@@ -316,7 +315,7 @@ def test_many_commits_of_the_old_workflow_take_no_more_fetches_than_few(gitops: 
                 commit(gitops, "main", {DEV: entry}, OLD)
             before, repository = len(hub.requests), GitOps(where, "main", "argocd/apps/flowise/overlays", tmp_path)
             history = read(repository, {}).environments[0].history
-            assert [each.deployment.server_digest for each in history[:2]] == [
+            assert [each.deployment.digests["server"] for each in history[:2]] == [
                 digest(f"{turn:x}") for turn in (deployments - 1, deployments - 2)
             ]
             return len(hub.requests) - before
@@ -484,7 +483,7 @@ def test_what_people_squash_is_read_all_the_same(text: str, repository: GitOps, 
     put(repository, "v1")
     sha = commit(gitops, "main", {DEV: by_digest(gitops, "2")}, text)
     newest = read(repository, {}).environments[0].history[0].deployment
-    assert (newest.commit, newest.tag, newest.server_digest, newest.ui_digest) == (sha, "v2", digest("2"), digest("2"))
+    assert (newest.commit, newest.tag, set(newest.digests.values())) == (sha, "v2", {digest("2")})
 
 
 @pytest.mark.parametrize("place", ["evil.example.net/flowise-server", "r.example.evil.net/x", "r.example2/x"])
