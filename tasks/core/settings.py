@@ -66,6 +66,10 @@ Secret = Annotated[SecretStr, BeforeValidator(_stripped)]
 """A secret without the line break that it gets from ``echo TOKEN | base64``."""
 
 
+ENDPOINTS = {"production": "prod"}
+"""Environments whose endpoint's setting doesn't begin with their name."""
+
+
 class Settings(BaseSettings):
     """The settings; each field's environment variable is its name in capitals.
 
@@ -253,8 +257,7 @@ class Settings(BaseSettings):
 
     def endpoint(self, environment: Environment) -> str:
         """Where an environment answers; empty where it is not known."""
-        known = {"dev": self.dev_endpoint, "staging": self.staging_endpoint, "production": self.prod_endpoint}
-        return known[environment]
+        return str(getattr(self, f"{ENDPOINTS.get(environment, environment)}_endpoint", ""))
 
     def approvals(self, *, deployed: bool) -> tuple[Environment, ...]:
         """Return the environments that wait for an operator.
