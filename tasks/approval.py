@@ -14,6 +14,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
+from prefect.settings import PREFECT_API_URL
 from pydantic import Field, ValidationError
 
 from tasks.clients import source_repository
@@ -69,6 +70,8 @@ def asked_before() -> bool:
 
 def waiting() -> tuple[Waiting, ...]:
     """List the runs that wait for an operator; none if Prefect can't be asked."""
+    if not PREFECT_API_URL.value():
+        return ()
     paused = {"state": {"type": {"any_": ["PAUSED"]}}}
     try:
         with get_client(sync_client=True) as client:

@@ -1,10 +1,15 @@
 """The task ``read-status``: the GitOps repository's own record of every deployment."""
 
+from collections.abc import Sequence
+
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.clients import overlays
-from tasks.core.gitops.status import Status, read
+from tasks.core.errors import DeliveryError
+from tasks.core.gitops.ledger import Deployment
+from tasks.core.gitops.status import Status, effect_at, read
+from tasks.core.models import ObjectChange
 from tasks.core.report import status_page
 from tasks.core.report.overview import Overview
 from tasks.core.settings import load
@@ -35,3 +40,14 @@ def show_status(view: Overview) -> None:
     """Leave two artifacts: the page ``status`` and the table ``ledger``."""
     create_markdown_artifact(status_page.page(view, web()), key="status", description="What is deployed where")
     create_table_artifact(status_page.rows(view), key="ledger", description="Who deployed what, where and when")
+
+
+def effects_of(deployment: Deployment) -> Sequence[ObjectChange]:
+    """Return which objects a deployment changed in the cluster; none if its overlay can't be rendered."""
+    settings = load()
+    if settings.render == "off":
+        return ()
+    try:
+        return effect_at(overlays(settings, deployment.environment), deployment)
+    except DeliveryError:
+        return ()

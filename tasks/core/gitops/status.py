@@ -6,10 +6,15 @@ from dataclasses import replace
 
 from tasks.core.errors import DeliveryError, InvalidInput, NotFound
 from tasks.core.git.branch import Branch
+from tasks.core.git.paths import look
 from tasks.core.gitops import overlay, source_commits
-from tasks.core.gitops.ledger import Deployment, fate
+from tasks.core.gitops.ledger import FAR, Deployment, fate
 from tasks.core.gitops.writer import GitOps, on_branch
-from tasks.core.models import ENVIRONMENTS, Environment, ImageRef, Value
+from tasks.core.manifests.objects import differences
+from tasks.core.manifests.render import NotRendered, render
+from tasks.core.manifests.sources import collect
+from tasks.core.models import ENVIRONMENTS, Environment, ImageRef, ObjectChange, Value
+from tasks.core.system.temp_dir import temp_dir
 
 
 class Entry(Value):
@@ -119,3 +124,25 @@ def _ahead(repository: GitOps, behind: EnvironmentStatus, ahead: EnvironmentStat
     except DeliveryError as error:
         return pair.model_copy(update={"unknown": error.message})
     return pair.model_copy(update={"commits": commits})
+
+
+def effect_at(repository: GitOps, deployment: Deployment) -> tuple[ObjectChange, ...]:
+    """Return the objects that a deployment changed, by rendering its overlay with the images before and after.
+
+    Raises:
+        NotFound, AccessDenied, Unavailable: as the GitOps repository's server answers.
+    """
+    at = deployment.arrived or deployment.commit
+    folder = overlay.overlay_of(repository.overlays, deployment.environment)
+    with on_branch(repository) as branch, temp_dir(repository.work_dir) as scratch:
+        branch.log(FAR)
+        before = branch.parent(at)
+        if not before:
+            return ()
+        path = overlay.kustomization_in(branch, folder)
+        sources = collect(folder, lambda paths: look(branch, paths, at))
+        try:
+            now, earlier = render(sources, (path, branch.read(path, before)), scratch)
+        except NotRendered:
+            return ()
+    return differences(earlier, now)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import AwareDatetime
 
 from tasks.core.gitops.ledger import Deployment
+from tasks.core.gitops.source_commits import SHOWN
 from tasks.core.gitops.status import Ahead, Entry, EnvironmentStatus, Status
 from tasks.core.models import Environment, Value
 
@@ -75,6 +76,8 @@ def arriving(behind: Ahead) -> str:
     if behind.unknown:
         return "unknown"
     new = [commit for commit in behind.commits if commit.startswith("+")]
+    if len(behind.commits) > SHOWN:
+        return f"more than {SHOWN} commits of {behind.ahead}"
     return f"{len(new)} commit{'s' * (len(new) != 1)} of {behind.ahead}" if new else "nothing"
 
 

@@ -1,0 +1,121 @@
+"""The board as a browser without JavaScript gets it; no Prefect server takes part."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from flows import board
+from flows.status_command import main as flowise_status
+from tasks.clients import overlays
+from tasks.core.gitops.writer import write
+from tasks.core.models import ImageUpdate
+from tasks.core.settings import load
+from tests.sandbox.in_process import served
+from tests.sandbox.repositories import git
+
+A, B = ("sha256:" + letter * 64 for letter in "ab")
+
+
+def deploy(environment: str, sha: str, digest: str, actor: str = "Lan", **more: Any) -> str:
+    update = ImageUpdate.parse(
+        environment=environment, tag=sha[:7], sha=sha, server_digest=digest, ui_digest=digest, actor=actor
+    )
+    return write(overlays(load(), update.environment), update, "registry.example", lambda _: None, **more).commit
+
+
+@pytest.fixture
+def commits(source: Path, gitops: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Both repositories, with the older of two source commits in staging and both in dev; returns them."""
+    monkeypatch.setenv("SOURCE_REPO", str(source))
+    monkeypatch.setenv("GITOPS_REPO", str(gitops))
+    monkeypatch.setenv("PREFECT_UI_URL", "http://prefect.example")
+    old, new = (git(source, "rev-parse", f"{ref}^{{commit}}").decode().strip() for ref in ("v1.0.0", "main"))
+    deploy("dev", old, A)
+    deploy("staging", old, A, actor="<script>alert(1)</script>")
+    deploy("dev", new, B)
+    return [old, new]
+
+
+@pytest.fixture
+def get(commits: list[str]) -> Iterator[Callable[[str], httpx.Response]]:
+    """Ask for a page."""
+    with served(board.application()) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        yield client.get
+
+
+def words(response: httpx.Response) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", response.text).split())
+
+
+def test_the_first_page_says_what_is_where(get: Callable[[str], httpx.Response], commits: list[str]) -> None:
+    old, new = commits
+    page = get("/")
+    said = words(page)
+    assert f"dev ○ Health not asked {new[:7]}" in said
+    assert f"staging ○ Health not asked {old[:7]}" in said
+    assert "Not yet here: 1 commit of dev" in said
+    assert "production ○ Health not asked Nothing yet" in said
+    assert f"{new[:7]} perf(server): answer pings without logging" in said
+    assert page.text.count('class="segment live"') == 2
+
+
+def test_what_people_typed_is_text_and_nothing_can_run(get: Callable[[str], httpx.Response]) -> None:
+    for path in ("/", "/deployments", "/where?q=<script>alert(1)</script>", "/deployments?environment=<script>"):
+        page = get(path)
+        assert page.status_code == 200
+        assert "<script" not in page.text
+        assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    assert get("/style.css").headers["content-type"].startswith("text/css")
+
+
+def test_nothing_can_be_changed(get: Callable[[str], httpx.Response]) -> None:
+    client = get.__self__  # type: ignore[attr-defined]
+    assert {client.request(method, "/").status_code for method in ("POST", "PUT", "DELETE")} == {405}
+
+
+def test_the_page_of_a_deployment(get: Callable[[str], httpx.Response], commits: list[str], gitops: Path) -> None:
+    page = get(f"/deployments/{git(gitops, 'rev-parse', 'main').decode().strip()}")
+    said = words(page)
+    for known in (A, B, "perf(server): answer pings without logging", "Lan", f"Commits since {commits[0][:7]}"):
+        assert known in said
+    assert "Deployment flowise-dev/flowise-server restarts" in said, "kustomize renders both versions"
+    assert get(f"/deployments/{'0' * 40}").status_code == 404
+
+
+def test_where_a_commit_is(get: Callable[[str], httpx.Response], commits: list[str]) -> None:
+    old, new = commits
+    assert "dev ✓ Deployed since" in words(get(f"/where?q={new[:7]}"))
+    assert f"staging ○ Not yet Its newest version is {old[:7]}" in words(get(f"/where?q={new}"))
+    assert words(get("/where?q=v1.0.0")).count("✓ Deployed") == 2
+    assert "No commit is called nonsense" in words(get("/where?q=nonsense"))
+
+
+def test_figures_and_days_that_nobody_offers(get: Callable[[str], httpx.Response]) -> None:
+    assert "Deployments 2" in words(get("/figures"))
+    assert get("/?days=100000000").status_code == get("/figures?days=-1").status_code == 200
+
+
+def test_while_git_is_away_the_last_state_stays_and_says_so(
+    get: Callable[[str], httpx.Response], gitops: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(board, "FRESH", 0.0)
+    assert "Not up to date" not in words(get("/"))
+    gitops.rename(gitops.with_name("moved.git"))
+    page = get("/")
+    assert page.status_code == 200
+    assert "Not up to date." in words(page)
+
+
+def test_the_command_prints_the_same_table(
+    commits: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["flowise-status"])
+    assert flowise_status() == 0
+    assert commits[1][:7] in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["flowise-status", "--json"])
+    assert flowise_status() == 0
+    assert f'"tag": "{commits[1][:7]}"' in capsys.readouterr().out
