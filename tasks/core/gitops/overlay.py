@@ -116,6 +116,22 @@ def overlay_of(overlays: Overlays, environment: Environment) -> str:
     )
 
 
+def check_own(branch: Branch, overlay: str, others: Mapping[Environment, str]) -> None:
+    """Make sure that an overlay is one environment's alone: through a link, writing one could deploy to another.
+
+    Raises:
+        InvalidInput: another environment's overlay is the same folder.
+    """
+    found = look(branch, [overlay, *others.values()])
+    same = [each for each, other in others.items() if overlay in found and found[overlay] == found.get(other)]
+    if same:
+        raise InvalidInput(
+            f"{overlay} leads to {found[overlay].path}, and so does the overlay of {' and '.join(same)}.",
+            "Nothing was changed. Replace the link by a folder for each environment, or correct OVERLAYS_PATH and"
+            " ENVIRONMENT_NAMES: an update of one must not deploy to another.",
+        )
+
+
 def kustomization_in(branch: Branch, overlay: str, commit: str | None = None) -> str:
     """The path of an overlay's kustomization, links followed.
 

@@ -19,7 +19,7 @@ from tasks.core.gitops.commit_message import MessageStyle
 from tasks.core.gitops.effect import effect_of
 from tasks.core.gitops.ledger import Deployment, Ledger
 from tasks.core.images import Images
-from tasks.core.models import Approval, Environment, ImageRef, ImageUpdate, Origin, Render, UpdateResult
+from tasks.core.models import ENVIRONMENTS, Approval, Environment, ImageRef, ImageUpdate, Origin, Render, UpdateResult
 from tasks.core.system.temp_dir import temp_dir, turn
 from tasks.core.text import listed
 
@@ -64,6 +64,11 @@ class GitOps:
     def on(self, environment: Environment) -> "GitOps":
         """The same, on the branch of an environment."""
         return replace(self, branch=self.branches.get(environment, self.branch))
+
+    def others(self, environment: Environment) -> dict[Environment, str]:
+        """The overlays of other environments on the same branch."""
+        others = (each for each in ENVIRONMENTS if each != environment and self.on(each).branch == self.branch)
+        return {each: overlay.overlay_of(self.overlays, each) for each in others}
 
     def ledger(self, branch: Branch) -> Ledger:
         """The deployments on a branch of this repository."""
@@ -204,7 +209,9 @@ def write(
                     log(f"{branch.where.url} {branch.name} is at {fetch(branch)[:7]}")
                     ledger = repository.ledger(branch)
                     ledger.prepare(update.environment)
-                    edit = overlay.edit(branch, overlay.overlay_of(repository.overlays, update.environment), images)
+                    place = overlay.overlay_of(repository.overlays, update.environment)
+                    overlay.check_own(branch, place, repository.others(update.environment))
+                    edit = overlay.edit(branch, place, images)
                     planned = _planned(branch, update, edit, images, origin)
                     if edit.diff:
                         planned = _weighed(repository, ledger, update, planned, edit, folder, force=force)

@@ -7,7 +7,7 @@ from tasks.core.models import IMAGES, ImageRef
 from tasks.core.report.links import Web
 from tasks.core.report.markdown import short
 from tasks.core.report.overview import HAND, Health, Overview, age, arriving
-from tasks.core.text import literal
+from tasks.core.text import code, literal
 
 
 def page(view: Overview, web: Web) -> str:
@@ -47,7 +47,7 @@ def _line(view: Overview, each: EnvironmentStatus, web: Web) -> str:
     since = web.link(f"{newest.at:%Y-%m-%d %H:%M} ({age(newest.at, view.at)})", web.run(newest.run))
     cells = (
         f"**{each.environment}**",
-        web.link(f"`{newest.tag}`", web.source(newest.sha)) + hand,
+        web.link(code(newest.tag), web.source(newest.sha)) + hand,
         since,
         literal(newest.actor),
         _health(view.health.get(each.environment, Health())),

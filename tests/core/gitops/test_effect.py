@@ -311,6 +311,14 @@ def test_linked_folders_and_files_are_followed_inside_the_repository(tmp_path: P
     assert repositories.git(bare, "ls-tree", "main", f"{OVERLAYS}/dev").startswith(b"120000 ")
 
 
+def test_a_folder_that_environments_share_is_not_written(tmp_path: Path, work: Path) -> None:
+    bare = repository(tmp_path / "g.git")
+    link(bare, f"{OVERLAYS}/production", "dev")
+    error = refused(bare, work)
+    assert error.message == f"{OVERLAYS}/dev leads to {OVERLAYS}/dev, and so does the overlay of production."
+    assert "Replace the link by a folder for each environment" in error.hint
+
+
 @pytest.mark.parametrize("target", ["/etc", "../../../../../../etc", "dev", "gone"])
 def test_a_link_that_leads_nowhere_is_no_overlay(target: str, tmp_path: Path, work: Path) -> None:
     bare = repository(tmp_path / "g.git")
