@@ -95,6 +95,9 @@ def summarize(here: Stage, first: dict[str, Any], second: dict[str, Any]) -> Non
     say(f"\nThe overlay [bold]{update['overlay_path']}[/] in commit [bold]{update['commit'][:12]}[/]:")
     for line in update["diff"].splitlines():
         console.print(Text(line, style={"+": "green", "-": "red"}.get(line[:1], "dim")), soft_wrap=True)
+    say("\nRendered by kustomize before the commit:")
+    for each in update["objects"]:
+        say(f"[bold]{each['object']}[/] {each['effect']}")
     console.print(times_table(here))
     say(f"\nSecond run: {nothing_twice(first, second)}")
     say(f"The run history is in the Prefect UI: {here.server.ui_url}/runs (make ui keeps it up)")

@@ -7,7 +7,7 @@ import pytest
 from tasks.core.errors import InvalidInput, Rejected
 from tasks.core.git import Remote
 from tasks.core.gitops.commit_message import MessageStyle, message
-from tasks.core.models import NOT_YET, Approval, ImageChange, ImageRef, ImageUpdate, UpdateResult
+from tasks.core.models import NOT_YET, Approval, ImageChange, ImageRef, ImageUpdate, ObjectChange, UpdateResult
 from tasks.core.report import approval
 from tasks.core.report.markdown import updated
 from tasks.core.settings import load
@@ -51,6 +51,18 @@ def test_the_commits_that_come_are_shown_newest_first(source: Path, tmp_path: Pa
     ) in shown
     assert "- `flowise-ui`\n    - from `r.example/flowise-ui:v1`\n    - to `r.example/flowise-ui:v2`\n" in shown
     assert r"Asked for by octo\*cat\*." in shown
+
+
+def test_whole_digests_and_the_objects_that_change_are_shown(source: Path, tmp_path: Path) -> None:
+    old, new = (ImageRef("flowise-ui", "r.example/flowise-ui", digest=f"sha256:{digit * 64}") for digit in "12")
+    restarts = ObjectChange(object="Deployment p/ui", effect="restarts", images=[(str(old), str(new))])
+    plan = planned(ImageChange(old=old, new=new)).model_copy(
+        update={"objects": [restarts], "warnings": ["look <here>"]}
+    )
+    shown = approval.request(update(), plan, Remote(str(source)), tmp_path)
+    assert f"    - from `{old}`\n    - to `{new}`\n" in shown
+    assert f"- `Deployment p/ui` restarts\n    - `{old}` → `{new}`\n" in shown
+    assert r"**Warning:** look \<here\>" in shown
 
 
 def test_commits_that_go_away_are_shown_as_such(source: Path, tmp_path: Path) -> None:
