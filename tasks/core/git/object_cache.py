@@ -16,8 +16,8 @@ from platformdirs import user_cache_path
 
 from tasks.core.git.objects import Object
 
-MOST = 200
-"""Objects of a repository that stay, the last used ones: an update makes about seven."""
+MOST = 1000
+"""Objects of a repository that stay, the last used ones: an update makes about seven, and reads what overlays reach."""
 
 LARGEST = 1 << 20
 """Bytes of the largest object that stays."""
@@ -54,7 +54,8 @@ class ObjectCache:
             folder = self._folder()
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _write(b"%b %d\0%b" % (found.kind.encode(), len(found.content), found.content), folder / name)
-            for old in sorted(folder.iterdir(), key=lambda each: each.stat().st_mtime)[:-MOST]:
+            there = list(folder.iterdir())
+            for old in sorted(there, key=lambda each: each.stat().st_mtime)[:-MOST] if len(there) > MOST else ():
                 with suppress(OSError):
                     old.unlink()
 
