@@ -4,6 +4,7 @@ import base64
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,12 +78,16 @@ class Progress:
         self._said: list[str] = []
 
     def record(self, aux: str) -> None:
-        """Take one ``moby.buildkit.trace`` record: a base64 ``StatusResponse`` of BuildKit's control API."""
-        for number, value in fields(base64.b64decode(aux)):
-            if number == 1:
-                self._vertex(dict(fields(value)))
-            elif number == 3:
-                self._output(dict(fields(value)))
+        """Take one ``moby.buildkit.trace`` record: a base64 ``StatusResponse`` of BuildKit's control API.
+
+        One that can't be read is left out: it tells how far a build is, not how it ends.
+        """
+        with suppress(LookupError, TypeError, ValueError, AttributeError):
+            for number, value in fields(base64.b64decode(aux)):
+                if number == 1:
+                    self._vertex(dict(fields(value)))
+                elif number == 3:
+                    self._output(dict(fields(value)))
         self._flush()
 
     @property

@@ -42,7 +42,7 @@ def docker_login(host: str) -> tuple[str, str] | None:
 
     try:
         found = load_config().resolve_authconfig(None if host == DOCKER_HUB else host) or {}
-    except (DockerException, ValueError, OSError) as error:
+    except (DockerException, ValueError, OSError, AttributeError, TypeError) as error:  # it trusts the file's shape
         raise AccessDenied(
             f"The docker login for {host} can't be read: {error}.",
             f"Run docker login {host} again, or remove its credential helper from docker's config.json.",
