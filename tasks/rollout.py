@@ -2,21 +2,23 @@
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prefect import task
 
 from tasks.clients import overlays
-from tasks.core.errors import DeliveryError
+from tasks.core.errors import DeliveryError, Inconclusive, RolloutFailed
 from tasks.core.gitops.history import GitOpsHistory
 from tasks.core.gitops.ledger import Deployment
-from tasks.core.models import Environment, ImageRef, Rollout, UpdateResult, application_of
+from tasks.core.models import Environment, ImageRef, Rollout, UpdateResult
 from tasks.core.report.overview import Health
 from tasks.core.settings import Settings, load
 from tasks.core.text import one_line
 from tasks.runtime.log import info
 from tasks.runtime.retries import RETRIES
 from tasks.runtime.skipped import skipped
+from tasks.summary import show_rollout
 
 if TYPE_CHECKING:
     from tasks.core.rollout.argocd import ArgoCD
@@ -39,17 +41,26 @@ def rollout(result: UpdateResult) -> Rollout:
         NotFound, AccessDenied, InvalidInput: as Argo CD answers.
     """
     settings, log = load(), info()
-    application = application_of(result.environment)
+    application = settings.application(result.environment)
     if not settings.argocd_server or not settings.argocd_auth_token:
         why = "ARGOCD_SERVER and ARGOCD_AUTH_TOKEN are not set"
         log("Not waiting for %s: %s", application, why)
         return skipped(why, Rollout(application=application, status="skipped", message=why))
     from tasks.core.rollout.watch import Patience, wait_for_rollout  # noqa: PLC0415 - loaded where there is an Argo CD
 
-    patience = Patience(settings.rollout_timeout, settings.rollout_poll_seconds, settings.degraded_seconds)
+    patience = Patience(
+        settings.rollout_timeout,
+        settings.rollout_poll_seconds,
+        settings.degraded_seconds,
+        settings.pods_degraded_seconds,
+    )
     goal = _goal(settings, result.environment, result.commit, result.images, patience.timeout)
     with closing(_argo_cd(settings)) as argo:
-        return wait_for_rollout(argo, application, goal, patience, log)
+        try:
+            return wait_for_rollout(argo, application, goal, patience, log, partial(show_rollout, result))
+        except (RolloutFailed, Inconclusive) as error:
+            show_rollout(result, [error.message])
+            raise
 
 
 @task(name="health-check", task_run_name="health-check {result.environment} {result.tag}")
@@ -71,7 +82,7 @@ def check_health(result: UpdateResult) -> str:
 
 @task(name="check-running", task_run_name="check-running {deployment.environment} {deployment.tag}", **RETRIES)
 def check_running(deployment: Deployment, images: Sequence[ImageRef]) -> None:
-    """Make sure that a deployment runs, healthy, and its endpoint answers; what is not set nobody asks.
+    """Make sure that a deployment runs, healthy, and its endpoint answers; what is not set is not checked.
 
     Raises:
         NotProven: Argo CD says that it does not, or the endpoint does not answer.
@@ -82,14 +93,14 @@ def check_running(deployment: Deployment, images: Sequence[ImageRef]) -> None:
 
     settings, log = load(), info()
     environment, commit = deployment.environment, deployment.commit
-    application, endpoint = application_of(environment), settings.endpoint(environment)
+    application, endpoint = settings.application(environment), settings.endpoint(environment)
     if settings.argocd_server and settings.argocd_auth_token:
         goal = _goal(settings, environment, commit, images, WITHIN)
         with closing(_argo_cd(settings)) as argo:
             argo_cd.check_running(argo, application, goal, WITHIN)
         log("%s runs %s, healthy", application, deployment.tag)
     else:
-        log("Whether %s is healthy nobody asks: ARGOCD_SERVER and ARGOCD_AUTH_TOKEN are not set", application)
+        log("Skipping the Argo CD health check for %s: ARGOCD_SERVER and ARGOCD_AUTH_TOKEN are not set", application)
     if endpoint:
         health.check_now(endpoint, settings.health_path)
 
@@ -104,9 +115,10 @@ def _goal(
 
 
 def _argo_cd(settings: Settings) -> "ArgoCD":
-    from tasks.core.rollout.argocd import ArgoCD  # noqa: PLC0415
+    from tasks.core.rollout.argocd import ArgoCD, Scope  # noqa: PLC0415
 
-    return ArgoCD(settings.argocd_server, settings.argocd_auth_token, settings.argocd_project)
+    scope = Scope(settings.argocd_project, settings.argocd_namespace)
+    return ArgoCD(settings.argocd_server, settings.argocd_auth_token, scope, settings.argocd_ca_file)
 
 
 def look(environment: Environment) -> Health:
@@ -116,7 +128,7 @@ def look(environment: Environment) -> Health:
         return Health()
     try:
         with closing(_argo_cd(settings)) as argo:
-            health = argo.application(application_of(environment), LOOK).status.health
+            health = argo.application(settings.application(environment), LOOK).status.health
     except DeliveryError as error:
         return Health(status="Unknown", words=one_line(error.message))
     return Health(status=health.status, words=one_line(getattr(health, "message", "") or ""))

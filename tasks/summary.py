@@ -1,6 +1,7 @@
 """What a person reads when a flow has ended: one Markdown artifact a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
@@ -13,7 +14,11 @@ from tasks.core.gitops import source_commits
 from tasks.core.models import DeployResult, ImageUpdate, UpdateResult
 from tasks.core.report import failure, links, markdown
 from tasks.core.settings import load
+from tasks.core.system.http import within
 from tasks.runtime.web import web
+
+SECONDS = 5.0
+"""How long a rollout waits for its own picture."""
 
 
 def summarize_deploy(result: DeployResult) -> None:
@@ -58,3 +63,17 @@ def summarize_failure(flow: str, parameters: Mapping[str, Any], error: Exception
         key=f"{kind}-{environment}",
         description=f"{what} to {environment} failed",
     )
+
+
+def show_rollout(result: UpdateResult, lines: Sequence[str]) -> None:
+    """Leave what a rollout waits for, and why, in the run's artifacts; the newest is what was seen last.
+
+    It is worth less than the rollout: an artifact that cannot be written is logged, and no more.
+    """
+    try:
+        page = markdown.waiting(result, lines) + links.of_update(result, load())
+        described = f"{result.tag} on its way to {result.environment}"
+        key = f"rollout-{result.environment}"
+        within(SECONDS, partial(create_markdown_artifact, page, key=key, description=described))
+    except Exception as error:  # whatever it is
+        get_run_logger().debug("The state of the rollout is not shown: %s", error)

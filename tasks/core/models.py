@@ -18,11 +18,6 @@ Environment = Literal["dev", "staging", "production"]
 ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 
 
-def application_of(environment: Environment) -> str:
-    """The name of an environment's Argo CD application."""
-    return f"flowise-{environment}"
-
-
 Transport = Literal["inline", "prefect-event", "repository-dispatch"]
 """How the first flow tells the second one that there are new images."""
 

@@ -98,8 +98,8 @@ class Settings(BaseSettings):
     )
     environment_names: Annotated[dict[Environment, str], NoDecode, BeforeValidator(_json)] = Field(
         {},
-        description="What environments are called in `OVERLAYS_PATH` and `GITOPS_BRANCH`, as JSON, where it isn't their"
-        ' own name: `{"production": "prod"}`.',
+        description="What environments are called in `OVERLAYS_PATH`, `GITOPS_BRANCH`, `ARGOCD_APPLICATION`, as JSON,"
+        ' if it isn\'t their own name: `{"production": "prod"}`.',
     )
     render: Render = Field(
         "auto",
@@ -209,6 +209,15 @@ class Settings(BaseSettings):
     argocd_project: str = Field(
         "", description="AppProject of the applications; with it a missing one is told from a forbidden one."
     )
+    argocd_application: str = Field(
+        "flowise-{environment}",
+        pattern=r"^[a-z0-9.-]*(\{environment\}[a-z0-9.-]*)?$",
+        description="Name of the applications; `{environment}` stands for the environment.",
+    )
+    argocd_namespace: str = Field("", description="Namespace of the applications, if it is not Argo CD's own.")
+    argocd_ca_file: Path | None = Field(
+        None, description="PEM file of certificates to trust for Argo CD, besides the system's."
+    )
     rollout_timeout: Annotated[float, Field(gt=0)] = Field(
         900, description="Seconds a rollout may take; more than a Deployment's own deadline and DEGRADED_SECONDS."
     )
@@ -217,6 +226,9 @@ class Settings(BaseSettings):
     )
     degraded_seconds: Annotated[float, Field(ge=0)] = Field(
         60, description="Seconds that Degraded must last at the new commit to count as a failed rollout."
+    )
+    pods_degraded_seconds: Annotated[float, Field(ge=0)] = Field(
+        0, description="Seconds after which new pods that don't start count as a failed rollout, too; 0: never."
     )
     dev_endpoint: str = Field("", description="Address of dev, to check after a rollout; no check where not set.")
     staging_endpoint: str = Field("", description="The same for staging.")
@@ -254,6 +266,10 @@ class Settings(BaseSettings):
         one = PLACE in self.overlays_path or self.overlays_path.endswith("/.")
         path = self.overlays_path if one else f"{self.overlays_path}/{PLACE}"
         return path.replace(PLACE, self.environment_names.get(environment, environment))
+
+    def application(self, environment: Environment) -> str:
+        """Name an environment's Argo CD application."""
+        return self.argocd_application.replace(PLACE, self.environment_names.get(environment, environment))
 
     def endpoint(self, environment: Environment) -> str:
         """Where an environment answers; empty where it is not known."""

@@ -116,7 +116,7 @@ def test_what_is_not_known_is_not_taken_back_and_may_be_requested_again(
     source = git(installation.source, "rev-parse", "main").decode().strip()
     deploy("v1", GOOD, sha=source)
     application = breaking.applications["flowise-dev"]
-    monkeypatch.setenv("ROLLOUT_TIMEOUT", "0.5")
+    monkeypatch.setenv("ROLLOUT_TIMEOUT", "3")
     if why == "Argo CD is away":
         breaking.failures += [error(UNAVAILABLE, "upstream connect error")] * 1000
     else:
@@ -139,7 +139,7 @@ def test_what_is_not_known_is_not_taken_back_and_may_be_requested_again(
 def test_a_paused_canary_is_neither_a_failure_nor_promoted(
     argo: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ROLLOUT_TIMEOUT", "0.5")
+    monkeypatch.setenv("ROLLOUT_TIMEOUT", "3")
     application = argo.applications["flowise-dev"]
     application.after_sync, application.kind = (("Suspended", "CanaryPauseStep"),), "Rollout"
     state = deploy("v1", GOOD, return_state=True)
@@ -155,7 +155,7 @@ def test_a_closed_sync_window_is_no_reason_to_go_back(
     deploy("v1", GOOD)
     application = breaking.applications["flowise-dev"]
     application.auto_sync, application.window_closed = False, True
-    monkeypatch.setenv("ROLLOUT_TIMEOUT", "0.5")
+    monkeypatch.setenv("ROLLOUT_TIMEOUT", "3")
     with pytest.raises(NotSynced, match="sync window"):
         deploy("v2", BETTER)
     assert BETTER in overlay(installation), "Argo CD takes it when the window opens"

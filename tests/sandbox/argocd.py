@@ -42,6 +42,12 @@ class ArgoCD:
     refusals: list[Response] = field(default_factory=list)
     """The same for syncs alone."""
 
+    def reset(self, *applications: Application) -> None:
+        """Begin anew, with other applications."""
+        self.applications = {each.name: each for each in applications}
+        for each in (self.calls, self.syncs, self.failures, self.refusals):
+            each.clear()
+
 
 def error(grpc: tuple[int, int], message: str) -> Response:
     """An error as the API server writes it."""

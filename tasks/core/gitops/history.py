@@ -38,12 +38,15 @@ class GitOpsHistory:
         Raises:
             AccessDenied, Unavailable: as the git server answers.
         """
-        here = self._in_time()
-        with temp_dir(here.work_dir) as folder:
-            try:
-                return guard.is_ancestor(here.where, self._commit, revision, folder / "gitops.git")
-            except NotFound:
-                return False
+        return self._is_ancestor(self._commit, revision)
+
+    def follows(self, revision: str) -> bool:
+        """Whether a commit is an ancestor; one that the repository does not have (any more) is none.
+
+        Raises:
+            AccessDenied, Unavailable: as the git server answers.
+        """
+        return self._is_ancestor(revision, self._commit)
 
     def keeps(self, revision: str) -> bool:
         """Whether the overlay of a descendant still has the images.
@@ -58,6 +61,14 @@ class GitOpsHistory:
             except NotFound:
                 return False
         return self._versions <= _versions(there)
+
+    def _is_ancestor(self, older: str, newer: str) -> bool:
+        here = self._in_time()
+        with temp_dir(here.work_dir) as folder:
+            try:
+                return guard.is_ancestor(here.where, older, newer, folder / "gitops.git")
+            except NotFound:
+                return False
 
     def _in_time(self) -> GitOps:
         where = self._repository.where

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tasks.core.errors import InvalidInput
 from tasks.core.git import ON_GITHUB, web_url
-from tasks.core.models import DeployResult, Environment, UpdateResult, application_of
+from tasks.core.models import DeployResult, Environment, UpdateResult
 from tasks.core.settings import Settings
 from tasks.core.system.address import http_url
 from tasks.core.text import literal
@@ -60,7 +60,7 @@ def application(environment: Environment, settings: Settings) -> str:
     if not settings.argocd_server:
         return ""
     try:
-        path = f"applications/{application_of(environment)}"
+        path = "/".join(filter(None, ("applications", settings.argocd_namespace, settings.application(environment))))
         return str(http_url(settings.argocd_server, path, "ARGOCD_SERVER"))
     except InvalidInput:  # the rollout says so, where it is wanted
         return ""
@@ -68,7 +68,7 @@ def application(environment: Environment, settings: Settings) -> str:
 
 def _update(result: UpdateResult, settings: Settings) -> Iterator[tuple[str, str]]:
     yield f"GitOps commit {result.commit[:7]}", commit(settings.gitops_repo, settings, result.commit)
-    yield f"{application_of(result.environment)} in Argo CD", application(result.environment, settings)
+    yield f"{settings.application(result.environment)} in Argo CD", application(result.environment, settings)
 
 
 def _line(*links: tuple[str, str]) -> str:

@@ -74,6 +74,12 @@ def _rollout(result: UpdateResult) -> str:
     return f"{said}{endpoint}\n\n"
 
 
+def waiting(result: UpdateResult, lines: Sequence[str]) -> str:
+    """What is between a pushed commit and the cluster, in Argo CD's and the pods' own words."""
+    rows = "\n".join(f"- {literal(line)}" for line in lines) or "Nothing is in the way any more."
+    return f"## {literal(result.tag)} on its way to {result.environment}\n\nCommit `{result.commit}`\n\n{rows}\n"
+
+
 def changes(images: Sequence[ImageChange]) -> str:
     """Which images change, from old to new: a list, because the dialog of an approval is too narrow for a table."""
     return "".join(

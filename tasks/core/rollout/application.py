@@ -3,9 +3,10 @@
 Argo CD leaves out what is empty, so everything has a default, and fields that are not named here do not matter.
 """
 
+from datetime import datetime
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Rollout", "Job", "CronJob", "Pod")
@@ -14,10 +15,15 @@ WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Rollout", 
 SCHEDULED = ("CronJob", "Job")
 """Kinds that a manifest may suspend for good; then nothing is waited for."""
 
+SKIPPED = "argocd.argoproj.io/skip-reconcile"
+"""The annotation with which a person has the controller leave an application alone."""
+
 ENDED_BADLY = ("Failed", "Error")
 
 
-class _Said(BaseModel):
+class Said(BaseModel):
+    """Something Argo CD says."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
 
     @model_validator(mode="before")
@@ -28,7 +34,7 @@ class _Said(BaseModel):
         return {name: value for name, value in fields.items() if value is not None}
 
 
-class Health(_Said):
+class Health(Said):
     """``Healthy``, ``Progressing``, ``Degraded``, ``Suspended``, ``Missing`` or ``Unknown``."""
 
     status: str = ""
@@ -36,7 +42,7 @@ class Health(_Said):
     last_transition_time: AwareDatetime | None = None
 
 
-class Resource(_Said):
+class Resource(Said):
     """A Kubernetes resource: in the application's status with its health, in a sync's result with its message.
 
     ``hook_phase`` is how far a sync's result has come with any of them, whether it is a hook or not.
@@ -47,12 +53,14 @@ class Resource(_Said):
     status: str = ""
     message: str = ""
     hook: bool = False
+    hook_type: str = ""
     hook_phase: str = ""
     requires_pruning: bool = False
     health: Health = Health()
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}"
+        hook = f"{self.hook_type} hook " if self.hook_type else ""
+        return f"{hook}{self.kind} {self.name}"
 
     @property
     def failed(self) -> bool:
@@ -60,7 +68,7 @@ class Resource(_Said):
         return self.status == "SyncFailed" or self.hook_phase in ENDED_BADLY
 
 
-class Revisions(_Said):
+class Revisions(Said):
     """One commit, or one for each source of an application with several."""
 
     revision: str = ""
@@ -83,13 +91,13 @@ class SyncResult(Revisions):
     resources: tuple[Resource, ...] = ()
 
 
-class Operation(_Said):
+class Operation(Said):
     """An operation that was asked for."""
 
     sync: Revisions = Revisions()
 
 
-class OperationState(_Said):
+class OperationState(Said):
     """The operation that runs, or else the last one.
 
     ``phase`` is ``Running``, ``Terminating``, ``Succeeded``, ``Failed`` or ``Error``.
@@ -119,20 +127,37 @@ class OperationState(_Said):
         return self.failed or self.phase == "Succeeded"
 
 
-class Condition(_Said):
+class Condition(Said):
     """Something Argo CD has to say, such as a ``ComparisonError``."""
 
     type: str = ""
     message: str = ""
 
 
-class Summary(_Said):
+class Summary(Said):
     """``images`` are those of the pods that are there."""
 
     images: tuple[str, ...] = ()
 
 
-class Status(_Said):
+class Hydration(Said):
+    """The hydrator's work: manifests of a dry commit, written as a hydrated commit to another branch."""
+
+    phase: str = ""
+    message: str = ""
+    finished_at: AwareDatetime | None = None
+    dry_sha: str = Field("", alias="drySHA")
+    hydrated_sha: str = Field("", alias="hydratedSHA")
+
+
+class Hydrator(Said):
+    """How far the source hydrator is, where the application has one."""
+
+    current_operation: Hydration | None = None
+    last_successful_operation: Hydration | None = None
+
+
+class Status(Said):
     """What the controller wrote last, and when."""
 
     sync: Comparison = Comparison()
@@ -142,31 +167,40 @@ class Status(_Said):
     resources: tuple[Resource, ...] = ()
     summary: Summary = Summary()
     conditions: tuple[Condition, ...] = ()
+    source_hydrator: Hydrator = Hydrator()
 
 
-class Automated(_Said):
+class Automated(Said):
     """Automatic sync; ``enabled`` is left out where it is on."""
 
     enabled: bool = True
     prune: bool = False
 
 
-class SyncPolicy(_Said):
+class SyncPolicy(Said):
     """How the application is synced."""
 
     automated: Automated | None = None
 
 
-class Spec(_Said):
+class Spec(Said):
     """What a person wrote."""
 
     sync_policy: SyncPolicy = SyncPolicy()
+    source_hydrator: dict[str, Any] | None = None
 
 
-class Application(_Said):
+class Metadata(Said):
+    """What Kubernetes knows of the application itself."""
+
+    annotations: dict[str, str] = {}
+    deletion_timestamp: AwareDatetime | None = None
+
+
+class Application(Said):
     """An application. ``operation`` is one that was asked for and is not over."""
 
-    metadata: dict[str, Any]
+    metadata: Metadata
     spec: Spec = Spec()
     status: Status = Status()
     operation: Operation | None = None
@@ -188,6 +222,29 @@ class Application(_Said):
         """Whether the application's own policy deletes what a commit no longer has."""
         automated = self.spec.sync_policy.automated
         return automated is not None and automated.prune
+
+    @property
+    def compared_with(self) -> tuple[str, ...]:
+        """What Argo CD has compared the cluster with."""
+        return self._as_written(self.status.sync.all(), self.status.reconciled_at)
+
+    def deployed_by(self, operation: OperationState) -> tuple[str, ...]:
+        """What an operation deploys."""
+        return self._as_written(operation.revisions, operation.started_at)
+
+    def _as_written(self, revisions: tuple[str, ...], at: datetime | None) -> tuple[str, ...]:
+        """Return commits of the repository that people write to, where a hydrator makes other ones of them.
+
+        The hydrated branch may be shared: another application's commit on it is newer than this one's.
+        """
+        if not self.spec.source_hydrator:
+            return revisions
+        hydrator = self.status.source_hydrator
+        done, current = hydrator.last_successful_operation, hydrator.current_operation
+        if done is None:
+            return ()
+        ended = current.finished_at if current and current.dry_sha == done.dry_sha else None
+        return (done.dry_sha,) if done.hydrated_sha in revisions or (at and ended and at > ended) else ()
 
     def out_of_sync(self, *, workloads: bool) -> list[Resource]:
         """Return what differs from the commit: the workloads of it, or else what is left over or written by others."""
@@ -218,7 +275,18 @@ class Application(_Said):
             for each in self.status.resources
             if each.health.status not in ("", "Healthy") and not each.hook
         ]
-        return list(dict.fromkeys(complaints + failed + waiting))
+        return list(dict.fromkeys(self._standing_still() + complaints + failed + waiting))
+
+    def _standing_still(self) -> list[str]:
+        """Describe what keeps Argo CD from working on the application at all."""
+        hydration = self.status.source_hydrator.current_operation
+        failed = hydration.message if hydration and hydration.phase == "Failed" else None
+        found = [
+            (self.metadata.deletion_timestamp, "the application is being deleted"),
+            (self.metadata.annotations.get(SKIPPED) == "true", f"reconciling is switched off (annotation {SKIPPED})"),
+            (failed is not None, f"the source hydrator failed: {failed}"),
+        ]
+        return [words for true, words in found if true]
 
 
 def _line(resource: Resource, state: str) -> str:

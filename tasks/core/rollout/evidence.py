@@ -11,15 +11,15 @@ from collections.abc import Hashable
 from tasks.core.rollout.application import Application, OperationState
 
 PASSING = re.compile(
-    r"code = (Unavailable|DeadlineExceeded|ResourceExhausted)|context deadline exceeded|\btime(d )?out\b"
-    r"|connection (refused|reset)|no such host|\bEOF\b|error resolving repo revision|too many requests"
+    r"^ComparisonError|code = (Unavailable|DeadlineExceeded|ResourceExhausted)|context deadline exceeded"
+    r"|\btime(d )?out\b|connection (refused|reset)|no such host|\bEOF\b|error resolving repo revision|too many requests"
     r"|server is currently unable|etcdserver",
     re.IGNORECASE,
 )
 """Words for what passes, in gRPC's, Go's and Kubernetes' own terms."""
 
-BY_A_PERSON = re.compile(r"operation terminated", re.IGNORECASE)
-"""What Argo CD says of an operation that was ended from outside."""
+TERMINATED = re.compile(r"operation terminated", re.IGNORECASE)
+"""What Argo CD says of an operation that was ended: by a person, or by a time limit of its own."""
 
 
 def passing(operation: OperationState) -> bool:

@@ -19,6 +19,9 @@ class History(Protocol):
     def contains(self, revision: str) -> bool:
         """Whether a full sha is a descendant; a commit that is unknown there is none."""
 
+    def follows(self, revision: str) -> bool:
+        """Whether a full sha is an ancestor; a commit that is unknown there is none."""
+
     def keeps(self, revision: str) -> bool:
         """Whether a descendant still has the images of the pushed commit."""
 
@@ -34,53 +37,60 @@ class Goal:
 
     def __init__(self, commit: str, images: Sequence[ImageRef], history: History) -> None:
         self.commit = commit
-        self._images = images
-        self._contains, self._keeps = cache(history.contains), cache(history.keeps)
+        self.images = tuple(map(str, images))
+        self._contains, self._keeps, self._follows = map(cache, (history.contains, history.keeps, history.follows))
 
     def compared(self, app: Application) -> str | None:
         """Return the commit or the descendant that Argo CD has compared the cluster with, if it has."""
-        return self._covered_by(app.status.sync.all())
+        return self._covered_by(app.compared_with)
 
     def replaced(self, app: Application) -> bool:
         """Whether Argo CD has compared with a descendant that has other images: then these are not to come."""
         newer = self.compared(app)
         return newer is not None and newer != self.commit and not self._keeps(newer)
 
-    def deployed_by(self, operation: OperationState) -> bool:
+    def deployed_by(self, app: Application, operation: OperationState) -> bool:
         """Whether an operation deploys the commit or a descendant."""
-        return self._covered_by(operation.revisions) is not None
+        return self._covered_by(app.deployed_by(operation)) is not None
 
-    def distance(self, app: Application) -> list[str]:
-        """Say what is between this application and the goal; nothing when it is there."""
+    def overtakes(self, app: Application, operation: OperationState) -> str:
+        """Return the older commit that an operation deploys, on the way to this one; empty if it does not."""
+        revisions = app.deployed_by(operation)
+        return next((each for each in revisions if FULL_SHA.fullmatch(each) and self._follows(each)), "")
+
+    def distance(self, app: Application, running: Sequence[str] | None = None) -> list[str]:
+        """Say what is between this application and the goal; nothing when it is there.
+
+        Args:
+            app: the application.
+            running: images of its pods, from the resource tree; those of its own summary by default.
+        """
         status = app.status
         found = [
-            (self.compared(app), f"it was compared with {' '.join(status.sync.all()) or 'no commit'}"),
+            (not app.metadata.deletion_timestamp, "it is being deleted"),
+            (self.compared(app), f"it was compared with {' '.join(app.compared_with) or 'no commit'}"),
             (not app.in_progress, f"an operation is in progress: {operation_words(app)}"),
             (succeeded(status.operation_state), f"the last operation is {operation_words(app)}"),
             (seen_after_operation(app), "Argo CD did not look at it since the operation"),
             (self._in_sync(app), f"it is {_out_of_sync_words(app)}"),
             (_healthy(app), f"its health is {status.health.status or 'not known yet'}"),
         ]
-        others = [f"pods have {image} besides" if here else f"no pod has {image}" for image, here in self.strange(app)]
-        return [words for good, words in found if not good] + others
+        pods = self.other_versions(status.summary.images if running is None else running)
+        return [words for good, words in found if not good] + pods
 
-    def strange(self, app: Application) -> list[tuple[str, bool]]:
-        """Find what pods run of our repositories that is not what the commit deploys.
+    def other_versions(self, running: Sequence[str]) -> list[str]:
+        """Say which pods run something else of the commit's repositories.
 
-        Pods alone tell this. Where there are none (scaled to zero, a CronJob, an Argo CD that does not see them), their
-        silence is neither for nor against the commit.
-
-        Returns:
-            An image that is missing and ``False`` where its repository has another version alone; or else the other
-            version and ``True``.
+        Where there are no pods (scaled to zero, a CronJob, an Argo CD that does not see them), their silence is neither
+        for nor against the commit.
         """
-        running, found = app.status.summary.images, []
-        for image in map(str, self._images):
+        found = []
+        for image in self.images:
             others = [each for each in running if _repository(each) == _repository(image) and not _same(each, image)]
             if any(_same(each, image) for each in running):
-                found += [(each, True) for each in others]
+                found += [f"pods have {each} besides" for each in others]
             elif others:
-                found.append((image, False))
+                found.append(f"no pod has {image}")
         return found
 
     def _in_sync(self, app: Application) -> bool:
@@ -92,7 +102,7 @@ class Goal:
             return True
         last = app.status.operation_state
         others = app.status.sync.status == "OutOfSync" and app.out_of_sync(workloads=False)
-        return bool(others and not app.out_of_sync(workloads=True) and last and self.deployed_by(last))
+        return bool(others and not app.out_of_sync(workloads=True) and last and self.deployed_by(app, last))
 
     def _covered_by(self, revisions: Sequence[str]) -> str | None:
         return next((each for each in revisions if each == self.commit or self._descends(each)), None)
@@ -123,7 +133,8 @@ def operation_words(app: Application) -> str:
     last = app.status.operation_state
     if last is None or (app.operation and last.ended):
         return "about to start"
-    return f"{last.phase} ({last.message})" if last.message else last.phase
+    retries = f" after {last.retry_count} retries" if last.ended and last.retry_count else ""
+    return f"{last.phase}{retries}{f' ({last.message})' if last.message else ''}"
 
 
 def suspended(app: Application, kinds: Collection[str]) -> bool:

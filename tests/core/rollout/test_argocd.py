@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, NotSynced, Unavailable
 from tasks.core.rollout.application import Application as Answer
-from tasks.core.rollout.argocd import ArgoCD
+from tasks.core.rollout.argocd import ArgoCD, Forbidden, Scope, Throttled
 from tests.sandbox import argocd as sandbox
 from tests.sandbox.argocd import DENIED, FAILED_PRECONDITION, INTERNAL, error
 from tests.sandbox.argocd_controller import Application
@@ -34,8 +34,8 @@ def running() -> Iterator[sandbox.ArgoCD]:
         yield argo
 
 
-def client(url: str, token: str = TOKEN, **options: object) -> ArgoCD:
-    return ArgoCD(url, SecretStr(token), **options)
+def client(url: str, token: str = TOKEN, project: str = "", namespace: str = "", **options: object) -> ArgoCD:
+    return ArgoCD(url, SecretStr(token), Scope(project, namespace), **options)
 
 
 def refusal(call: Callable[[], object]) -> DeliveryError:
@@ -103,10 +103,10 @@ def test_a_failing_refresh_does_not_hide_a_failing_server(running: sandbox.ArgoC
         (error(INTERNAL, "rpc error"), Unavailable),
         (HTMLResponse("<html>Bad Gateway</html>", 502), Unavailable),
         (JSONResponse([], 503), Unavailable),
-        (JSONResponse({"code": 8, "message": "slow down"}, 429), Unavailable),
-        (HTMLResponse("slow down", 429), Unavailable),
+        (JSONResponse({"code": 8, "message": "slow down"}, 429), Throttled),
+        (HTMLResponse("slow down", 429), Throttled),
         (JSONResponse({"code": 10, "message": "the object has been modified"}, 409), Unavailable),
-        (error(DENIED, "permission denied"), AccessDenied),
+        (error(DENIED, "permission denied"), Forbidden),
         (error(FAILED_PRECONDITION, "application is deleting"), NotSynced),
         (HTMLResponse("<html>Argo?</html>"), InvalidInput),
         (JSONResponse({"hello": "world"}), InvalidInput),
@@ -144,7 +144,7 @@ def test_a_server_that_repeats_the_token_does_not_give_it_away(running: sandbox.
 def test_a_missing_application_is_told_from_a_forbidden_one_by_its_project(running: sandbox.ArgoCD) -> None:
     with closing(client(running.url)) as argo:
         refused = refusal(lambda: argo.application("flowise-x"))
-        assert type(refused) is AccessDenied
+        assert type(refused) is Forbidden
         assert "ARGOCD_PROJECT" in refused.hint
     with closing(client(running.url, project="default")) as argo:
         assert type(refusal(lambda: argo.application("flowise-x"))) is NotFound
@@ -189,8 +189,8 @@ def test_tls_is_meant_unless_the_url_says_otherwise(running: sandbox.ArgoCD) -> 
     for server in (host, f"https://{host}"):
         with closing(client(server)) as argo:
             refused = refusal(lambda argo=argo: argo.application(NAME))
-            assert type(refused) is Unavailable
-            assert "SSL" in refused.message
+            assert type(refused) is InvalidInput
+            assert "http://" in refused.hint
     assert not running.calls, "nothing was said in clear"
 
 

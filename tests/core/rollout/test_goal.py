@@ -37,6 +37,9 @@ class Told:
     def contains(self, revision: str) -> bool:
         return HISTORY.index(revision) >= HISTORY.index(PUSHED)
 
+    def follows(self, revision: str) -> bool:
+        return HISTORY.index(revision) <= HISTORY.index(PUSHED)
+
     def keeps(self, revision: str) -> bool:
         return True
 

@@ -12,10 +12,11 @@ from tasks.core.errors import AccessDenied, Inconclusive, InvalidInput, NotFound
 from tasks.core.git import Remote
 from tasks.core.gitops.history import GitOpsHistory
 from tasks.core.gitops.writer import GitOps
-from tasks.core.models import ImageRef, Rollout, application_of
-from tasks.core.rollout.argocd import ArgoCD
+from tasks.core.models import ImageRef, Rollout
+from tasks.core.rollout.argocd import ArgoCD, Scope
 from tasks.core.rollout.goal import Goal
 from tasks.core.rollout.watch import Patience, wait_for_rollout
+from tests.core.rollout.clock import Clock, stopped
 from tests.sandbox import argocd as sandbox
 from tests.sandbox import repositories
 from tests.sandbox.argocd import DENIED, FAILED_PRECONDITION, INTERNAL, UNAUTHENTICATED, error
@@ -32,10 +33,11 @@ HISTORY = [OLD, PUSHED, COMMENT, LATER]
 class World:
     """An Argo CD with one application, and the branch it follows: ``branch[-1]`` is the newest commit."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, argo: sandbox.ArgoCD, stack: ExitStack) -> None:
         self.branch = [OLD]
         self.app = Application(NAME, lambda: self.branch[-1], lambda revision: [f"acme/ui@{DIGESTS[revision]}"])
-        self.argo = stack.enter_context(sandbox.argocd(self.app))
+        self.argo = argo
+        argo.reset(self.app)
         self.asked: list[str] = []
         self.heard: list[str] = []
         self._stack = stack
@@ -53,7 +55,8 @@ class World:
         **options: object,
     ) -> Rollout:
         options = {"token": self.argo.token, "refresh_timeout": 0.1} | options
-        client = ArgoCD(self.argo.url, SecretStr(options.pop("token")), **options)
+        scope = Scope(options.pop("project", ""))
+        client = ArgoCD(self.argo.url, SecretStr(options.pop("token")), scope, **options)
         self._stack.callback(client.close)
         wanted = (DIGESTS[commit],) if digests is None else digests
         goal = Goal(commit, [ImageRef("ui", "acme/ui", digest=each) for each in wanted], self.history(commit))
@@ -61,19 +64,6 @@ class World:
 
     def history(self, commit: str) -> "Told":
         return Told(commit, self.asked.append)
-
-
-class Clock:
-    """A clock that goes on when somebody sleeps, and else stands still."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 class Told:
@@ -86,6 +76,9 @@ class Told:
         self.asked(revision)
         return revision in HISTORY and HISTORY.index(revision) >= HISTORY.index(self.commit)
 
+    def follows(self, revision: str) -> bool:
+        return revision in HISTORY and HISTORY.index(revision) <= HISTORY.index(self.commit)
+
     def keeps(self, revision: str) -> bool:
         return DIGESTS[revision] == DIGESTS[self.commit]
 
@@ -93,16 +86,19 @@ class Told:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Minutes of waiting, in no time."""
-    clock = Clock()
-    monkeypatch.setattr("tasks.core.rollout.watch.time", clock)
-    monkeypatch.setattr("tasks.core.rollout.evidence.time", clock)
-    return clock
+    return stopped(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def argo() -> Iterator[sandbox.ArgoCD]:
+    with sandbox.argocd() as running:
+        yield running
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world(argo: sandbox.ArgoCD) -> Iterator[World]:
     with ExitStack() as stack:
-        yield World(stack)
+        yield World(argo, stack)
 
 
 class TestItArrives:
@@ -439,7 +435,7 @@ class TestNobodyKnows:
     def test_a_person_ends_the_operation(self, world: World, clock: Clock) -> None:
         world.push(PUSHED)
         world.app.outcome, world.app.message = "Failed", "Operation terminated"
-        with pytest.raises(Inconclusive, match=r"a person ended its operation in Argo CD \(Operation terminated\)"):
+        with pytest.raises(Inconclusive, match=r"by a person or a time limit \(Operation terminated\)"):
             world.wait()
         assert 60 <= clock.now < 120, "the person may have wanted to begin again"
         assert not world.argo.syncs
@@ -471,7 +467,7 @@ class TestNobodyKnows:
                 world.app.begin(OLD)
 
         world.app.step = rolled_back
-        with pytest.raises(Inconclusive, match=f"Argo CD was told to deploy {OLD} instead"):
+        with pytest.raises(Inconclusive, match=f"a person had Argo CD deploy {OLD} instead"):
             world.wait()
         assert not world.argo.syncs, "which would undo what the person did"
 
@@ -561,10 +557,6 @@ def test_what_is_not_ready_is_said_once_until_it_changes(world: World) -> None:
     said = [line for line in world.heard if "Deployment" in line and "updated" in line]
     line = f"{NAME}: Deployment flowise-server is Progressing: "
     assert said == [f"{line}{each}" for each in ("1 of 3 updated", "2 of 3 updated", "1 of 3 updated")]
-
-
-def test_the_application_of_an_environment() -> None:
-    assert application_of("production") == "flowise-production"
 
 
 def test_it_follows_a_real_repository(gitops: Path, tmp_path: Path) -> None:
