@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.core import git
-from tasks.core.errors import Unavailable
+from tasks.core.errors import InvalidInput, Unavailable
 from tasks.core.system import process
 
 SHA_BYTES = 20
@@ -27,6 +27,13 @@ class Object(NamedTuple):
     content: bytes
 
 
+KNOWN = 2000
+"""Objects that a reader remembers: the folders on the way to many files are asked for again and again."""
+
+LARGEST = 64 << 20
+"""Bytes of the largest object that is read."""
+
+
 class Objects:
     """A reader for ``directory``, and for what is fetched into it later, until it is closed.
 
@@ -40,13 +47,24 @@ class Objects:
         env = git.environment(git.Remote(str(view))) | {"GIT_OBJECT_DIRECTORY": str(directory / "objects")}
         with git.installed():
             self._process = process.start(["git", "-C", str(view), "cat-file", "--batch"], env=env)
+        self._known = dict[str, Object]()
 
     def close(self) -> None:
         """End the process."""
         process.end(self._process)
 
     def read(self, name: str) -> Object | None:
-        """An object by its sha; ``None`` where it is not here."""
+        """Return an object by its sha; ``None`` if it is not here.
+
+        Raises:
+            InvalidInput: it is larger than any that is of use here.
+        """
+        found = self._known.get(name) or self._read(name)
+        if found and len(self._known) < KNOWN:
+            self._known[name] = found
+        return found
+
+    def _read(self, name: str) -> Object | None:
         asked, answers = self._process.stdin, self._process.stdout
         assert asked and answers  # noqa: S101 - both are pipes, for the type checker
         try:
@@ -59,7 +77,10 @@ class Objects:
             if head[1:] == [b"missing"]:
                 return None
             raise Unavailable("git stopped reading objects.")
-        content = answers.read(int(head[2]) + 1)
+        if (size := int(head[2])) > LARGEST:
+            process.end(self._process)  # the rest of its answer isn't wanted
+            raise InvalidInput(f"Object {name[:12]} has {size >> 20} MB.", "Keep large files out of overlays.")
+        content = answers.read(size + 1)
         return Object(head[1].decode(), bytes(content[:-1]))
 
 
