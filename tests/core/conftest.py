@@ -1,6 +1,6 @@
-"""Fixtures of builds: an engine that may be emptied and restarted, and what publishes to a registry with it."""
+"""Fixtures of builds: what publishes to a registry with an engine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,25 +13,9 @@ from tasks.core.images import ImageSpec
 from tasks.core.models import Target
 from tasks.core.registry.oci import Registry
 from tests.sandbox import repositories
-from tests.sandbox.optional import optional
-from tests.sandbox.private_engine import PrivateEngine, private_engine
 
 APP = ImageSpec(name="app", dockerfile="Dockerfile")
 SHELL = 'FROM scratch AS base\nCOPY tools/busybox /bin/busybox\nSHELL ["/bin/busybox", "sh", "-c"]\n'
-
-
-@pytest.fixture(scope="session")
-def _private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
-    with optional(private_engine(tmp_path_factory.mktemp("private-engine"))) as running:
-        yield running
-
-
-@pytest.fixture
-def private(_private: PrivateEngine, monkeypatch: pytest.MonkeyPatch) -> PrivateEngine:
-    """An engine without images that nobody else uses, named in DOCKER_HOST."""
-    monkeypatch.setenv("DOCKER_HOST", _private.url)
-    _private.empty()
-    return _private
 
 
 @pytest.fixture

@@ -29,10 +29,13 @@ from tasks.update_kustomization import update_kustomization
 from tests.sandbox import in_process
 from tests.sandbox.argocd import ArgoCD, argocd
 from tests.sandbox.argocd_controller import follow
+from tests.sandbox.ecr import Ecr
+from tests.sandbox.github import GitHub
 from tests.sandbox.optional import optional
 from tests.sandbox.postgres import postgres
 from tests.sandbox.prefect_server import PrefectServer, prefect_server, used
 from tests.sandbox.registry import Registry
+from tests.sandbox.services import starts
 from tests.sandbox.worker import worker as take_runs
 
 PROJECT = Path(__file__).parents[2]
@@ -53,6 +56,7 @@ TASKS = (
 
 
 @pytest.fixture(scope="session")
+@starts("prefect")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     """A Prefect server on PostgreSQL with a home of its own; this process's flows use it."""
     with (
@@ -128,12 +132,7 @@ class Installation:
 
 @pytest.fixture
 def installation(
-    source: Path,
-    gitops: Path,
-    images: Registry,
-    server: PrefectServer,
-    docker_host: str,
-    monkeypatch: pytest.MonkeyPatch,
+    source: Path, gitops: Path, images: Registry, server: PrefectServer, monkeypatch: pytest.MonkeyPatch
 ) -> Installation:
     """Both repositories new, the registry and the server shared; the settings are in the environment."""
     monkeypatch.setenv("SOURCE_REPO", str(source))
@@ -142,8 +141,32 @@ def installation(
     return Installation(source, gitops, images, server)
 
 
+@pytest.fixture
+def building(installation: Installation, docker_host: str) -> Installation:
+    """An installation with an engine."""
+    return installation
+
+
+@pytest.fixture
+def on_github(hub: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch) -> GitHub:
+    """The installation's repositories, reached over HTTP with a token."""
+    settings = {"GITHUB_API_URL": hub.url, "SOURCE_REPO": "acme/flowise", "GITOPS_REPO": "acme/devops"}
+    for name, value in {**settings, "GITOPS_TOKEN": hub.token}.items():
+        monkeypatch.setenv(name, value)
+    return hub
+
+
+@pytest.fixture
+def on_amazon(amazon: Ecr, ecr_engine: str, installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Ecr:
+    """The installation's images go to an ECR of this machine."""
+    settings = {**amazon.environment(), "DOCKER_HOST": ecr_engine, "ECR_REGISTRY": amazon.registry}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return amazon
+
+
 @pytest.fixture(scope="module")
-def worker(server: PrefectServer, docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def worker(server: PrefectServer, shared_engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The deployments of prefect.yaml, and a worker that one file of tests shares: see ``served``.
 
     Not for the whole session: other files make runs that nobody is to pick up.
@@ -153,7 +176,7 @@ def worker(server: PrefectServer, docker_host: str, tmp_path_factory: pytest.Tem
             patch.setenv(name, "one for each test")
         list(set_up(load()))
     prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
-    env = {**os.environ, **server.environment()}
+    env = {**os.environ, **server.environment(), "DOCKER_HOST": shared_engine}
     options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     # Side by side: both take most of their time to load Prefect.
     with (
@@ -166,10 +189,10 @@ def worker(server: PrefectServer, docker_host: str, tmp_path_factory: pytest.Tem
 
 
 @pytest.fixture
-def served(installation: Installation, worker: None) -> Installation:
+def served(building: Installation, worker: None) -> Installation:
     """An installation as ``flowise-setup`` leaves it: the worker looks the settings up whenever a run starts."""
     list(set_up(load()))
-    return installation
+    return building
 
 
 @pytest.fixture

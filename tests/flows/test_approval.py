@@ -17,6 +17,7 @@ from tasks.core.errors import Rejected
 from tasks.core.settings import load
 from tests.flows.conftest import Installation
 from tests.sandbox.repositories import commit, git, head, log, show
+from tests.sandbox.until import until
 
 PRODUCTION = "argocd/apps/flowise/overlays/production/kustomization.yaml"
 YES = {"approve": True, "approver": "Robin", "note": "looks good"}
@@ -32,16 +33,17 @@ def start(name: str, **options: Any) -> FlowRun:
     return run_deployment(f"{name}/{name}", timeout=0, as_subflow=False, **options)
 
 
-def until(installation: Installation, run: Any, *names: str, asked: int = 0) -> dict[str, Any]:
-    """The run, once it is in one of these states and has asked so often."""
-    for _ in range(600):
+def reached(installation: Installation, run: Any, name: str, asked: int = 0) -> dict[str, Any]:
+    """The run, once it is in this state and has asked so often."""
+
+    def there() -> dict[str, Any] | None:
         found = api(installation, "GET", f"flow_runs/{run}")
-        name, type_ = found["state"]["name"], found["state"]["type"]
-        if name in names and len(questions(found)) >= asked:
+        if found["state"]["name"] == name and len(questions(found)) >= asked:
             return found
-        assert type_ not in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"), found["state"]
-        time.sleep(0.1)
-    raise AssertionError(found["state"])
+        assert found["state"]["type"] not in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"), found["state"]
+        return None
+
+    return until(there)
 
 
 def questions(run: dict[str, Any]) -> list[str]:
@@ -76,7 +78,7 @@ def test_an_approved_update_is_one_commit_that_names_the_operator(served: Instal
     before = len(log(served.gitops))
     run = start("update-flowise-deployment", parameters={"environment": "production", "tag": "v2", "sha": two})
 
-    waiting = until(served, run.id, "Suspended")
+    waiting = reached(served, run.id, "Suspended")
     limit = api(served, "GET", "v2/concurrency_limits/flowise-production")
     assert limit["active_slots"] == 0, "others may deploy meanwhile"
     assert len(log(served.gitops)) == before
@@ -89,7 +91,7 @@ def test_an_approved_update_is_one_commit_that_names_the_operator(served: Instal
 
     forged = {"approve": True, "approver": "Robin\nSource SHA: 0000000", "note": "go\r\nTag: v9"}
     assert resume(served, run.id, forged) == "ACCEPT"
-    until(served, run.id, "Completed")
+    reached(served, run.id, "Completed")
     assert len(log(served.gitops)) == before + 1
     assert log(served.gitops)[0]["body"].splitlines() == [
         f"Source SHA: {two}",
@@ -102,9 +104,9 @@ def test_an_approved_update_is_one_commit_that_names_the_operator(served: Instal
 def test_a_rejected_update_ends_failed_and_says_who_and_why(served: Installation) -> None:
     before = head(served.gitops)
     run = start("update-flowise-deployment", parameters={"environment": "production", "tag": "v2"})
-    until(served, run.id, "Suspended")
+    reached(served, run.id, "Suspended")
     resume(served, run.id, {"approve": False, "approver": "Robin", "note": "not on a Friday"})
-    failed = until(served, run.id, "Failed")
+    failed = reached(served, run.id, "Failed")
     assert "rejected for production by Robin: not on a Friday" in failed["state"]["message"]
     assert head(served.gitops) == before
 
@@ -136,7 +138,7 @@ def test_who_starts_a_run_can_t_switch_approval_off(served: Installation, variab
     run = start(
         "update-flowise-deployment", parameters={"environment": "production", "tag": "v2"}, job_variables=variables
     )
-    until(served, run.id, "Suspended")
+    reached(served, run.id, "Suspended")
 
 
 def test_the_setting_counts_after_set_up_a_change_in_the_ui_and_another_deploy(
@@ -146,14 +148,14 @@ def test_the_setting_counts_after_set_up_a_change_in_the_ui_and_another_deploy(
     monkeypatch.setenv("APPROVAL_REQUIRED", "staging,production")
     list(set_up(load()))
     staging = {"environment": "staging", "tag": "v2"}
-    until(served, start("update-flowise-deployment", parameters=staging).id, "Suspended")
+    reached(served, start("update-flowise-deployment", parameters=staging).id, "Suspended")
     done = served.run("-m", "prefect", "--no-prompt", "deploy", "--all")
     assert done.returncode == 0, done.stdout
-    until(served, start("update-flowise-deployment", parameters=staging).id, "Suspended")
+    reached(served, start("update-flowise-deployment", parameters=staging).id, "Suspended")
 
     in_the_ui("approval_required", "dev")
-    until(served, start("update-flowise-deployment", parameters=staging).id, "Completed")
-    until(served, start("update-flowise-deployment", parameters={"environment": "dev", "tag": "v2"}).id, "Suspended")
+    reached(served, start("update-flowise-deployment", parameters=staging).id, "Completed")
+    reached(served, start("update-flowise-deployment", parameters={"environment": "dev", "tag": "v2"}).id, "Suspended")
     monkeypatch.delenv("APPROVAL_REQUIRED")
     list(set_up(load()))
     assert Variable.get("flowise_approval_required") == "dev", "what was changed in the UI stays"
@@ -164,10 +166,10 @@ def test_without_the_variable_production_still_asks(
 ) -> None:
     Variable.unset("flowise_approval_required")
     run = start("update-flowise-deployment", parameters={"environment": "production", "tag": "v2"})
-    until(served, run.id, "Suspended")
+    reached(served, run.id, "Suspended")
     in_the_ui("approval_required", "none")
     run = start("update-flowise-deployment", parameters={"environment": "production", "tag": "v2"})
-    until(served, run.id, "Completed")
+    reached(served, run.id, "Completed")
 
 
 def test_nobody_s_answer_is_no(
@@ -179,7 +181,7 @@ def test_nobody_s_answer_is_no(
     list(set_up(load()))
     wanted = {"environment": "production", "tag": "v2"}
     run = start("update-flowise-deployment", parameters=wanted)
-    failed = until(served, run.id, "Failed")
+    failed = reached(served, run.id, "Failed")
     assert failed["state"]["message"] == "The flow was paused and never resumed."
     assert "1 seconds to approve" in " ".join(
         each["message"] for each in served.ask("logs/filter", {"logs": {"flow_run_id": {"any_": [str(run.id)]}}})
@@ -189,16 +191,16 @@ def test_nobody_s_answer_is_no(
 
 def test_what_changed_meanwhile_is_asked_for_again(served: Installation) -> None:
     run = start("update-flowise-deployment", parameters={"environment": "production", "tag": "v2"})
-    first = until(served, run.id, "Suspended")
+    first = reached(served, run.id, "Suspended")
     assert update_flowise_deployment("production", "v1").changed
     resume(served, run.id, YES)
-    second = until(served, run.id, "Suspended", asked=2)
+    second = reached(served, run.id, "Suspended", asked=2)
     assert "newTag: v1" in show(served.gitops, "main", PRODUCTION)
     assert question(served, first) != question(served, second)
     assert "from `" + served.images.host + "/flowise-server:v1`" in question(served, second)
 
     resume(served, run.id, YES | {"approver": "Kim"})
-    until(served, run.id, "Completed")
+    reached(served, run.id, "Completed")
     assert "newTag: v2" in show(served.gitops, "main", PRODUCTION)
     newest, before, *_ = log(served.gitops)
     assert "Approved by: Kim" in newest["body"].splitlines()
@@ -210,12 +212,12 @@ def test_the_first_flow_builds_once_and_asks_once(served: Installation) -> None:
     before = len(log(served.gitops))
     # Forced, it would build again whenever it begins again; and main goes on while the operator thinks.
     run = start("deploy-to-k8s", parameters={"environment": "production", "ref": "main", "force": True})
-    until(served, run.id, "Suspended")
+    reached(served, run.id, "Suspended")
     assert len(log(served.gitops)) == before
     commit(served.source, "main", {"packages/ui/src/b.ts": "// b\n"}, "feat(ui): b")
     resume(served, run.id, YES)
 
-    done = until(served, run.id, "Completed")
+    done = reached(served, run.id, "Completed")
     assert len(questions(done)) == 1
     states = [each["state"]["name"] for each in served.task_runs(str(run.id)) if each["name"].startswith("build-")]
     assert sorted(states) == ["Cached", "Cached", "Completed", "Completed"]
@@ -236,11 +238,8 @@ def answer_soon(installation: Installation, name: str, answer: dict[str, Any]) -
 
     def wait_and_answer() -> None:
         query = {"flow_runs": {"name": {"any_": [name]}, "state": {"type": {"any_": ["PAUSED"]}}}}
-        for _ in range(600):
-            if found := installation.ask("flow_runs/filter", query):
-                resume(installation, found[0]["id"], answer)
-                return
-            time.sleep(0.1)
+        found = until(lambda: installation.ask("flow_runs/filter", query))
+        resume(installation, found[0]["id"], answer)
 
     thread = threading.Thread(target=wait_and_answer, daemon=True)
     thread.start()
@@ -298,21 +297,21 @@ def test_an_operator_sees_where_a_promotion_and_a_rollback_come_from(served: Ins
     there = update_flowise_deployment("staging", "v2", two, *[digests[1]] * 2)
 
     run = start("promote", parameters={"environment": "production"})
-    shown = question(served, until(served, run.id, "Suspended"))
+    shown = question(served, reached(served, run.id, "Suspended"))
     assert f"Promoted from `staging {there.commit}`" in shown
     assert f"@{digests[0][:19]}" in shown
     assert f"@{digests[1][:19]}" in shown
     assert f"+ {two[:7]} perf(server)" in shown
     resume(served, run.id, YES)
-    until(served, run.id, "Completed")
+    reached(served, run.id, "Completed")
     promoted = log(served.gitops)[0]
     lines = {"Approved by: Robin", f"Promoted-From: staging {there.commit}", f"Source SHA: {two}"}
     assert lines <= set(promoted["body"].splitlines())
 
     run = start("rollback", parameters={"environment": "production", "to": "", "reason": "it is slow"})
-    shown = question(served, until(served, run.id, "Suspended"))
+    shown = question(served, reached(served, run.id, "Suspended"))
     assert f"Takes back `{promoted['sha'][:7]}` and restores `{first.commit[:7]}`: it is slow" in shown
     assert f"- {two[:7]} perf(server)" in shown
     resume(served, run.id, YES)
-    until(served, run.id, "Completed")
+    reached(served, run.id, "Completed")
     assert show(served.gitops, "main", PRODUCTION) == before

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,10 @@ from prefect.exceptions import ParameterTypeError
 
 from flows import deploy_to_k8s, update_flowise_deployment
 from tasks.core.errors import AccessDenied, BuildFailed, DeliveryError, InvalidInput, NotFound, Unavailable
+from tests.conftest import PASSWORD, USER
 from tests.flows.conftest import Installation
 from tests.sandbox.processes import free_port
-from tests.sandbox.registry import registry
+from tests.sandbox.registry import Registry
 from tests.sandbox.repositories import commit, head, init, log
 
 OVERLAY = "argocd/apps/flowise/overlays/dev"
@@ -69,10 +69,10 @@ def test_a_missing_dockerfile(installation: Installation) -> None:
     fails(NotFound, "packages/ui/Dockerfile", "flowise-ui")
 
 
-def test_a_failing_build_ends_with_its_own_last_lines(installation: Installation) -> None:
+def test_a_failing_build_ends_with_its_own_last_lines(building: Installation) -> None:
     files = {"packages/server/scripts.sh": "echo compiling; echo 'error TS2304: no such name' >&2; exit 3\n"}
     dockerfile = 'FROM scratch\nCOPY . /\nRUN ["/tools/busybox", "sh", "/packages/server/scripts.sh"]\n'
-    commit(installation.source, "main", {**files, "packages/server/Dockerfile": dockerfile}, "feat: break it")
+    commit(building.source, "main", {**files, "packages/server/Dockerfile": dockerfile}, "feat: break it")
     error = fails(BuildFailed, "flowise-server", "scripts.sh", "exit code: 3", "error TS2304: no such name")
     assert len(str(error).splitlines()) < 30
 
@@ -110,28 +110,25 @@ def test_a_registry_that_does_not_answer(installation: Installation, monkeypatch
 
 
 def test_a_registry_that_wants_credentials(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    building: Installation, guarded: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with registry(tmp_path / "private", users={"ci": "right"}) as private:
-        monkeypatch.setenv("ECR_REGISTRY", private.host)
-        fails(AccessDenied, private.host, "docker login")
-        config = {"auths": {private.host: {"auth": base64.b64encode(b"ci:wrong-password").decode()}}}
-        _docker_config(config)
-        error = fails(AccessDenied, private.host)
-        assert "wrong-password" not in str(error)
-        builds = [run for run in installation.task_runs() if run["name"].startswith("build-")]
-        assert builds[0]["run_count"] == 1, "what is final is said at once"
-        config["auths"][private.host]["auth"] = base64.b64encode(b"ci:right").decode()
-        _docker_config(config)
-        monkeypatch.setenv("GITOPS_REPO", "nobody/nowhere")
-        fails(InvalidInput, "needs a token", dispatch_via="repository-dispatch")
-        assert private.tags("flowise-server"), "with the right password the images are there"
+    monkeypatch.setenv("ECR_REGISTRY", guarded.host)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
 
+    def login(password: str) -> None:
+        auth = base64.b64encode(f"{USER}:{password}".encode()).decode()
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {guarded.host: {"auth": auth}}}))
 
-def _docker_config(content: object) -> None:
-    folder = Path(os.environ["DOCKER_CONFIG"])
-    folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(content))
+    fails(AccessDenied, guarded.host, "docker login")
+    login("wrong-password")
+    error = fails(AccessDenied, guarded.host)
+    assert "wrong-password" not in str(error)
+    builds = [run for run in building.task_runs() if run["name"].startswith("build-")]
+    assert builds[0]["run_count"] == 1, "what is final is said at once"
+    login(PASSWORD)
+    monkeypatch.setenv("GITOPS_REPO", "nobody/nowhere")
+    fails(InvalidInput, "needs a token", dispatch_via="repository-dispatch")
+    assert guarded.tags("flowise-server"), "with the right password the images are there"
 
 
 @pytest.mark.parametrize("name", ["SOURCE_REPO", "GITOPS_REPO"])

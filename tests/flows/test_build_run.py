@@ -2,8 +2,6 @@
 
 import re
 import secrets
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -14,17 +12,10 @@ from flows import deploy_to_k8s
 from tasks.core.errors import BuildFailed
 from tests.flows.conftest import Installation
 from tests.sandbox.repositories import commit
+from tests.sandbox.until import until
 
-SECONDS = 60
 DOCKERFILE = "packages/server/Dockerfile"
 SHELL = 'FROM scratch\nCOPY tools/busybox /bin/busybox\nSHELL ["/bin/busybox", "sh", "-c"]\n'
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
 
 
 def build_run(installation: Installation) -> str:
@@ -38,24 +29,24 @@ def log_of(installation: Installation, flow_run: str) -> list[str]:
     return [line["message"] for line in installation.ask("logs/filter", query)]
 
 
-def test_a_run_shows_its_steps_and_its_progress(installation: Installation) -> None:
-    commit(installation.source, "main", {"packages/components/src/id.ts": secrets.token_hex(8)}, "feat: new")
+def test_a_run_shows_its_steps_and_its_progress(building: Installation) -> None:
+    commit(building.source, "main", {"packages/components/src/id.ts": secrets.token_hex(8)}, "feat: new")
     deploy_to_k8s(environment="dev", ref="main")
-    run = build_run(installation)
+    run = build_run(building)
     wanted = {"artifacts": {"flow_run_id": {"any_": [run]}, "type": {"any_": ["progress"]}}}
     names = {f"{phase}-flowise-{image}" for phase in ("build", "push") for image in ("server", "ui")}
 
     def shown() -> dict[str, float]:
-        return {each["key"]: float(each["data"]) for each in installation.ask("artifacts/filter", wanted)}
+        return {each["key"]: float(each["data"]) for each in building.ask("artifacts/filter", wanted)}
 
     until(lambda: shown() == dict.fromkeys(names, 100.0))
-    until(lambda: any(re.fullmatch(r"#\d+ DONE \d+\.\ds", line) for line in log_of(installation, run)))
-    assert any(re.match(r"#\d+ .*\bCOPY \. \.", line) for line in log_of(installation, run))
+    until(lambda: any(re.fullmatch(r"#\d+ DONE \d+\.\ds", line) for line in log_of(building, run)))
+    assert any(re.match(r"#\d+ .*\bCOPY \. \.", line) for line in log_of(building, run))
 
 
-def test_a_failed_build_says_at_which_step_and_why(installation: Installation) -> None:
+def test_a_failed_build_says_at_which_step_and_why(building: Installation) -> None:
     nonce = secrets.token_hex(8)
-    commit(installation.source, "main", {DOCKERFILE: f"{SHELL}RUN echo {nonce} is wrong; exit 3\n"}, "feat: broken")
+    commit(building.source, "main", {DOCKERFILE: f"{SHELL}RUN echo {nonce} is wrong; exit 3\n"}, "feat: broken")
     with pytest.raises(BuildFailed) as failure:
         deploy_to_k8s(environment="dev", ref="main")
     said = str(failure.value)

@@ -2,7 +2,6 @@
 
 import socket
 import time
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +22,7 @@ from tasks.core.errors import (
 from tests.flows.conftest import Installation
 from tests.sandbox.argocd import UNAVAILABLE, ArgoCD, error
 from tests.sandbox.argocd_controller import DEGRADED, HEALTHY
-from tests.sandbox.github import GitHub, github
+from tests.sandbox.github import GitHub
 from tests.sandbox.in_process import served
 from tests.sandbox.repositories import commit, git, head, log, show
 
@@ -292,22 +291,8 @@ def test_what_is_too_new_is_not_promoted(installation: Installation, monkeypatch
         promote("dev")
 
 
-@pytest.fixture
-def hub(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
-    names = {"acme/flowise": installation.source, "acme/devops": installation.gitops}
-    with github(names) as running:
-        for name, value in {
-            "GITHUB_API_URL": running.url,
-            "SOURCE_REPO": "acme/flowise",
-            "GITOPS_REPO": "acme/devops",
-            "GITOPS_TOKEN": running.token,
-        }.items():
-            monkeypatch.setenv(name, value)
-        yield running
-
-
 def test_a_pull_request_instead_of_a_push(
-    hub: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
+    on_github: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = (git(installation.source, "rev-parse", ref).decode().strip() for ref in ("v1.0.0^{commit}", "main"))
     deploy("v1", GOOD, "production", sha=one)
@@ -317,7 +302,7 @@ def test_a_pull_request_instead_of_a_push(
     assert (result.changed, result.proposed, result.rollout) == (False, True, None)
     assert head(installation.gitops) == main
     assert result.commit == head(installation.gitops, "flowise/production")
-    (pull,) = hub.changes.pulls
+    (pull,) = on_github.changes.pulls
     assert result.pull_request == pull["html_url"]
     assert pull["title"] == "chore(production): update flowise images to v2"
     assert f"+ {two[:7]} perf(server): answer pings without logging" in pull["body"]
@@ -327,7 +312,7 @@ def test_a_pull_request_instead_of_a_push(
     again = deploy("v2", BETTER, "production", sha=two)
     assert again.commit == result.commit, "it is proposed already"
     deploy("v3", BAD, "production", sha=two)
-    assert len(hub.changes.pulls) == 1
+    assert len(on_github.changes.pulls) == 1
     assert pull["title"].endswith("to v3")
     assert deploy("v2", BETTER, "dev").changed, "elsewhere it is pushed"
 
@@ -337,7 +322,7 @@ def test_a_pull_request_instead_of_a_push(
 
 
 def test_without_a_token_no_branch_is_pushed(
-    hub: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
+    on_github: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITOPS_REPO", str(installation.gitops))
     monkeypatch.setenv("PULL_REQUESTS", "production")
@@ -349,38 +334,38 @@ def test_without_a_token_no_branch_is_pushed(
 
 
 def test_a_merged_or_closed_pull_request_is_followed_by_another(
-    hub: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
+    on_github: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULL_REQUESTS", "production")
     before = overlay(installation, "production")
     first = deploy("v1", GOOD, "production")
-    hub.changes.pulls[0]["state"] = "closed"
+    on_github.changes.pulls[0]["state"] = "closed"
     again = deploy("v1", GOOD, "production")
-    assert (again.commit, len(hub.changes.pulls)) == (first.commit, 2)
+    assert (again.commit, len(on_github.changes.pulls)) == (first.commit, 2)
     git(installation.gitops, "update-ref", "refs/heads/main", first.commit)
-    hub.changes.pulls[1]["state"] = "closed"
+    on_github.changes.pulls[1]["state"] = "closed"
     commit(installation.gitops, "main", {OVERLAY.format("production"): before}, "Revert by hand")
     anew = deploy("v1", GOOD, "production")
     assert anew.commit != first.commit, "that one is merged, and proposes nothing any more"
-    assert len(hub.changes.pulls) == 3
+    assert len(on_github.changes.pulls) == 3
 
 
 def test_github_shows_it(
-    hub: GitHub, argo: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
+    on_github: GitHub, argo: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sha = git(installation.source, "rev-parse", "main").decode().strip()
     deploy("v1", GOOD, sha=sha)
-    assert hub.changes.statuses == [], "off by default"
+    assert on_github.changes.statuses == [], "off by default"
     monkeypatch.setenv("GITHUB_STATUS", "true")
     deploy("v2", BETTER, sha=sha)
     argo.applications["flowise-dev"].after_sync = (DEGRADED,)
     with pytest.raises(RolloutFailed):
         deploy("v3", BAD, sha=sha)
-    assert [each["state"] for each in hub.changes.statuses] == ["pending", "success", "pending", "failure"]
-    assert {each["context"] for each in hub.changes.statuses} == {"flowise/dev"}
-    (deployment,) = hub.changes.deployments
+    assert [each["state"] for each in on_github.changes.statuses] == ["pending", "success", "pending", "failure"]
+    assert {each["context"] for each in on_github.changes.statuses} == {"flowise/dev"}
+    (deployment,) = on_github.changes.deployments
     assert deployment["states"] == ["in_progress", "success", "in_progress", "failure"]
-    assert "Degraded" in hub.changes.statuses[-1]["description"]
+    assert "Degraded" in on_github.changes.statuses[-1]["description"]
 
 
 def test_a_github_that_is_away_fails_nothing(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

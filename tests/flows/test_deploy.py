@@ -20,21 +20,21 @@ def unique(source: Path) -> str:
     return commit(source, "main", {"packages/components/src/id.ts": f"// {source}\n"}, "feat: something else")
 
 
-def test_a_commit_becomes_two_images_and_one_gitops_commit(installation: Installation) -> None:
-    sha, before = unique(installation.source), head(installation.gitops)
+def test_a_commit_becomes_two_images_and_one_gitops_commit(building: Installation) -> None:
+    sha, before = unique(building.source), head(building.gitops)
 
     result = deploy_to_k8s(environment="dev", ref="main")
 
     assert (result.environment, result.sha, result.tag) == ("dev", sha, sha[:7])
     for image, name in ((result.server, "flowise-server"), (result.ui, "flowise-ui")):
         assert image.repository == name
-        assert image.uri == f"{installation.images.host}/{name}:{sha[:7]}"
+        assert image.uri == f"{building.images.host}/{name}:{sha[:7]}"
         assert image.built
         assert set(image.tags) == {sha[:7], "latest", sha}
-        assert {installation.images.digest(name, tag) for tag in image.tags} == {image.digest}
+        assert {building.images.digest(name, tag) for tag in image.tags} == {image.digest}
     assert result.server.digest != result.ui.digest
 
-    newest, *older = log(installation.gitops)
+    newest, *older = log(building.gitops)
     assert newest["sha"] == result.update.commit
     assert older[0]["sha"] == before
     assert newest["author"] == "github-actions[bot] <github-actions[bot]@users.noreply.github.com>"
@@ -42,16 +42,16 @@ def test_a_commit_becomes_two_images_and_one_gitops_commit(installation: Install
     assert f"Source SHA: {sha}" in newest["body"].splitlines()
     assert f"Tag: {sha[:7]}" in newest["body"].splitlines()
     assert any(line.startswith("Triggered by: ") for line in newest["body"].splitlines())
-    changed = git(installation.gitops, "diff", "--name-only", before, newest["sha"]).decode().split()
+    changed = git(building.gitops, "diff", "--name-only", before, newest["sha"]).decode().split()
     assert changed == [DEV]
 
 
-def test_kustomize_renders_the_digests(installation: Installation, tmp_path: Path) -> None:
+def test_kustomize_renders_the_digests(building: Installation, tmp_path: Path) -> None:
     kubectl = shutil.which("kubectl")
     if not kubectl:
         pytest.skip("kubectl is not installed")
     result = deploy_to_k8s(environment="dev", ref="main")
-    git(None, "clone", "-q", str(installation.gitops), str(tmp_path / "clone"))
+    git(None, "clone", "-q", str(building.gitops), str(tmp_path / "clone"))
     rendered = subprocess.run(
         [kubectl, "kustomize", str(tmp_path / "clone" / DEV.rpartition("/")[0])],
         capture_output=True,
@@ -60,74 +60,74 @@ def test_kustomize_renders_the_digests(installation: Installation, tmp_path: Pat
     )
     assert rendered.returncode == 0, rendered.stderr
     for image in (result.server, result.ui):
-        assert f"image: {installation.images.host}/{image.repository}@{image.digest}" in rendered.stdout
+        assert f"image: {building.images.host}/{image.repository}@{image.digest}" in rendered.stdout
 
 
-def test_the_same_commit_again_builds_and_commits_nothing(installation: Installation) -> None:
-    unique(installation.source)
+def test_the_same_commit_again_builds_and_commits_nothing(building: Installation) -> None:
+    unique(building.source)
     first = deploy_to_k8s(environment="dev", ref="main")
     second = deploy_to_k8s(environment="dev", ref="main")
 
     assert (first.server.built, first.ui.built, first.update.changed) == (True, True, True)
     assert (second.server.built, second.ui.built, second.update.changed) == (False, False, False)
     assert second.server.digest == first.server.digest
-    assert second.update.commit == first.update.commit == head(installation.gitops)
-    states = {run["name"].split()[0]: run["state"]["name"] for run in reversed(installation.task_runs())}
+    assert second.update.commit == first.update.commit == head(building.gitops)
+    states = {run["name"].split()[0]: run["state"]["name"] for run in reversed(building.task_runs())}
     assert states["build-server"] == states["build-ui"] == "Cached"
 
 
-def test_a_new_process_for_another_environment_builds_nothing(installation: Installation) -> None:
-    unique(installation.source)
+def test_a_new_process_for_another_environment_builds_nothing(building: Installation) -> None:
+    unique(building.source)
     first = deploy_to_k8s(environment="dev", ref="main")
-    run = installation.run("-c", ONE_LINE.format("staging"))
+    run = building.run("-c", ONE_LINE.format("staging"))
     assert run.returncode == 0, run.stderr
     second = json.loads(run.stdout)
 
     assert (second["server"]["built"], second["ui"]["built"]) == (False, False)
     assert second["update"]["changed"]
-    staging = show(installation.gitops, "main", DEV.replace("dev", "staging"))
+    staging = show(building.gitops, "main", DEV.replace("dev", "staging"))
     assert first.server.digest in staging
     assert first.ui.digest in staging
 
 
-def test_a_digest_the_registry_has_lost_is_built_again(installation: Installation) -> None:
-    unique(installation.source)
+def test_a_digest_the_registry_has_lost_is_built_again(building: Installation) -> None:
+    unique(building.source)
     first = deploy_to_k8s(environment="dev", ref="main")
-    installation.images.delete("flowise-ui", first.ui.digest)
+    building.images.delete("flowise-ui", first.ui.digest)
     second = deploy_to_k8s(environment="dev", ref="main")
 
     assert (second.server.built, second.ui.built) == (False, True)
-    assert installation.images.digest("flowise-ui", second.tag) == second.ui.digest
+    assert building.images.digest("flowise-ui", second.tag) == second.ui.digest
 
 
-def test_force_builds_again(installation: Installation) -> None:
-    unique(installation.source)
+def test_force_builds_again(building: Installation) -> None:
+    unique(building.source)
     deploy_to_k8s(environment="dev", ref="main")
     again = deploy_to_k8s(environment="dev", ref="main", force=True)
     assert (again.server.built, again.ui.built) == (True, True)
 
 
-def test_a_release_tags_what_is_already_there(installation: Installation) -> None:
-    sha = unique(installation.source)
+def test_a_release_tags_what_is_already_there(building: Installation) -> None:
+    sha = unique(building.source)
     first = deploy_to_k8s(environment="dev", ref="main")
     release = deploy_to_k8s(environment="staging", ref="main", tag_version="v1.2.0")
 
     assert release.tag == f"v1.2.0-{sha[:7]}"
     assert not release.server.built
-    assert installation.images.digest("flowise-server", release.tag) == first.server.digest
+    assert building.images.digest("flowise-server", release.tag) == first.server.digest
     assert release.update.tag == release.tag
 
 
 @pytest.mark.parametrize("ref", ["main", "feature/agents", "v1.0.0", "full", "short"])
-def test_a_ref_is_a_branch_a_tag_or_a_commit(installation: Installation, ref: str) -> None:
+def test_a_ref_is_a_branch_a_tag_or_a_commit(building: Installation, ref: str) -> None:
     name = {"full": "feature/agents", "short": "feature/agents"}.get(ref, ref)
-    sha = git(installation.source, "rev-parse", f"{name}^{{commit}}").decode().strip()
+    sha = git(building.source, "rev-parse", f"{name}^{{commit}}").decode().strip()
     ref = {"full": sha, "short": sha[:8]}.get(ref, ref)
     assert deploy_to_k8s(environment="dev", ref=ref).sha == sha
 
 
-def test_the_node_version_reaches_the_dockerfile_and_has_images_of_its_own(installation: Installation) -> None:
-    unique(installation.source)
+def test_the_node_version_reaches_the_dockerfile_and_has_images_of_its_own(building: Installation) -> None:
+    unique(building.source)
     twenty = deploy_to_k8s(environment="dev", ref="main", node_version="20")
     other = deploy_to_k8s(environment="dev", ref="main", node_version="22")
     again = deploy_to_k8s(environment="dev", ref="main", node_version="20")
@@ -135,19 +135,19 @@ def test_the_node_version_reaches_the_dockerfile_and_has_images_of_its_own(insta
     assert other.server.built
     assert other.server.digest != twenty.server.digest
     assert not again.server.built
-    assert installation.images.digest("flowise-server", again.tag) == again.server.digest == twenty.server.digest
+    assert building.images.digest("flowise-server", again.tag) == again.server.digest == twenty.server.digest
 
 
-def test_other_repositories_with_other_dockerfiles(installation: Installation) -> None:
+def test_other_repositories_with_other_dockerfiles(building: Installation) -> None:
     dockerfile = "FROM scratch\nARG NODE_VERSION\nLABEL node=$NODE_VERSION\nCOPY README.md /\n"
     commit(
-        installation.source,
+        building.source,
         "main",
         {"packages/server/Dockerfile": dockerfile, "packages/ui/Dockerfile": dockerfile, ".dockerignore": None},
         "build: nothing but a file",
     )
     result = deploy_to_k8s(environment="production", ref="main", node_version="18")
-    config = installation.images.config("flowise-server", result.tag)
+    config = building.images.config("flowise-server", result.tag)
     assert config["config"]["Labels"] == {"node": "18"}
     assert (config["os"], config["architecture"]) == ("linux", "amd64")
 
@@ -166,14 +166,14 @@ def test_the_second_flow_alone_falls_back_to_the_tag(installation: Installation)
     assert str(result.images[0]) == f"{installation.images.host}/flowise-server:v9.9.9"
 
 
-def test_a_run_says_what_it_does(installation: Installation) -> None:
-    unique(installation.source)
+def test_a_run_says_what_it_does(building: Installation) -> None:
+    unique(building.source)
     result = deploy_to_k8s(environment="dev", ref="main")
-    run = installation.ask("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 2})
+    run = building.ask("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 2})
     assert {each["name"] for each in run} == {"dev main", f"dev {result.tag}"}
-    names = {each["name"] for each in installation.task_runs(run[-1]["id"])}
+    names = {each["name"] for each in building.task_runs(run[-1]["id"])}
     assert f"build-server {result.tag}" in names
-    artifacts = installation.ask("artifacts/latest/filter", {"artifacts": {"key": {"any_": ["deploy-dev"]}}})
+    artifacts = building.ask("artifacts/latest/filter", {"artifacts": {"key": {"any_": ["deploy-dev"]}}})
     assert result.server.digest in artifacts[0]["data"]
     assert result.update.commit in artifacts[0]["data"]
 

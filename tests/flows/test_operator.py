@@ -3,8 +3,7 @@
 import os
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from flows import update_flowise_deployment
 from tests.flows.conftest import Installation
 from tests.flows.operator_ui import Operator
 from tests.sandbox.repositories import commit, git, head, log
+from tests.sandbox.services import starts
+from tests.sandbox.until import until
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 PATIENCE = 90_000
@@ -26,6 +27,7 @@ SLEEP = "86398"
 
 
 @pytest.fixture
+@starts("browser")
 def operator(served: Installation, tmp_path: Path) -> Iterator[Operator]:
     """An operator with a headless Chromium, and a profile of its own. No flow runs in this process meanwhile."""
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
@@ -57,13 +59,6 @@ def runs(served: Installation) -> int:
 
 def state(served: Installation, run: str) -> dict[str, Any]:
     return httpx.get(f"{served.server.api_url}/flow_runs/{run}", trust_env=False).json()["state"]
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE / 1000
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_a_deployment_from_the_form_to_the_summary(served: Installation, operator: Operator) -> None:

@@ -1,7 +1,6 @@
 """Nothing is built that exists: by commit in Prefect's cache, by inputs in the registry, by one run of two at once."""
 
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -16,13 +15,14 @@ from flows import deploy_to_k8s
 from tasks.core import git as core_git
 from tasks.core.errors import InvalidInput, Unavailable
 from tests.flows.conftest import Installation
-from tests.sandbox.ecr import HOST, ecr
-from tests.sandbox.engine import engine
+from tests.sandbox.ecr import Ecr
 from tests.sandbox.in_process import served
 from tests.sandbox.optional import optional
 from tests.sandbox.processes import free_port
 from tests.sandbox.registry import Registry, registry
 from tests.sandbox.repositories import commit, show
+from tests.sandbox.services import starts
+from tests.sandbox.until import until
 
 DEV = "argocd/apps/flowise/overlays/dev/kustomization.yaml"
 ONE_LINE = "from flows import deploy_to_k8s as d; print(d(environment='{}', ref='main').model_dump_json())"
@@ -30,10 +30,10 @@ NAMES = ("flowise-server", "flowise-ui")
 
 
 @pytest.fixture
-def fresh(installation: Installation) -> Installation:
+def fresh(building: Installation) -> Installation:
     """A source whose images nobody has built: the registry and Prefect's results are shared."""
-    change(installation, {"packages/components/src/id.ts": f"// {installation.source}\n"})
-    return installation
+    change(building, {"packages/components/src/id.ts": f"// {building.source}\n"})
+    return building
 
 
 def change(installation: Installation, files: dict[str, str | None]) -> str:
@@ -193,6 +193,7 @@ def test_a_build_secret_is_refused_before_the_build(fresh: Installation, no_engi
 
 
 @pytest.fixture
+@starts("registry")
 def pushes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict]]:
     """What a registry of its own says was pushed: manifests, by whom and under which tag."""
     app, seen = FastAPI(), list[dict]()
@@ -222,13 +223,14 @@ def test_two_runs_of_one_commit_at_once_build_once(fresh: Installation, pushes: 
         assert at_once(fresh, f"build-{part} {sha[:7]}"), "the case is one"
         assert sorted(result[part]["built"] for result in results) == [False, True]
         assert len({result[part]["digest"] for result in results}) == 1
-        while not (pushed := {(each["tag"], each["by"]) for each in pushes if each["repository"] == name}) >= {
-            ("latest", "python-httpx"),
-            (sha, "python-httpx"),
-        }:
-            time.sleep(0.05)
-        by_docker = {tag for tag, by in pushed if by == "docker"} - {"buildcache"}
+        until(lambda name=name: pushed(pushes, name) >= {("latest", "python-httpx"), (sha, "python-httpx")})
+        by_docker = {tag for tag, by in pushed(pushes, name) if by == "docker"} - {"buildcache"}
         assert len(by_docker) == 1, "and the rest is tags for what is there"
+
+
+def pushed(pushes: list[dict], name: str) -> set[tuple[str, str]]:
+    """The tags of a repository, each with who pushed it."""
+    return {(each["tag"], each["by"]) for each in pushes if each["repository"] == name}
 
 
 def at_once(installation: Installation, name: str) -> bool:
@@ -239,22 +241,16 @@ def at_once(installation: Installation, name: str) -> bool:
     return max(starts) < min(ends)
 
 
-def test_immutable_tags_and_a_lost_cache_are_no_conflict(
-    fresh: Installation, monkeypatch: pytest.MonkeyPatch, no_cache: Any, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("amazon")
-    with ecr(folder / "ecr") as amazon, optional(engine(folder / "engine", hosts=[HOST])) as url:
-        for name, value in {**amazon.environment(), "DOCKER_HOST": url, "ECR_REGISTRY": amazon.registry}.items():
-            monkeypatch.setenv(name, value)
-        amazon.create(*NAMES, immutable=True)
-        first = deploy_to_k8s(environment="dev", ref="main")
-        with no_cache():
-            again = deploy_to_k8s(environment="dev", ref="main")
-        sha = change(fresh, {"docs/guide.md": "# Another guide\n"})
-        later = deploy_to_k8s(environment="dev", ref="main")
-        assert first.ui.built
-        assert [again.ui.digest, later.ui.digest] == [first.ui.digest] * 2
-        assert later.ui.tags == (sha[:7], "latest", sha)
-        said = amazon.client.describe_images(repositoryName="flowise-ui")["imageDetails"]
-        images = {image["imageDigest"] for image in said if image.get("imageTags") != ["buildcache"]}
-        assert images == {first.ui.digest}
+def test_immutable_tags_and_a_lost_cache_are_no_conflict(fresh: Installation, on_amazon: Ecr, no_cache: Any) -> None:
+    on_amazon.create(*NAMES, immutable=True)
+    first = deploy_to_k8s(environment="dev", ref="main")
+    with no_cache():
+        again = deploy_to_k8s(environment="dev", ref="main")
+    sha = change(fresh, {"docs/guide.md": "# Another guide\n"})
+    later = deploy_to_k8s(environment="dev", ref="main")
+    assert first.ui.built
+    assert [again.ui.digest, later.ui.digest] == [first.ui.digest] * 2
+    assert later.ui.tags == (sha[:7], "latest", sha)
+    said = on_amazon.client.describe_images(repositoryName="flowise-ui")["imageDetails"]
+    images = {image["imageDigest"] for image in said if image.get("imageTags") != ["buildcache"]}
+    assert images == {first.ui.digest}

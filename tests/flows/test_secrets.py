@@ -2,7 +2,6 @@
 
 import base64
 import pickle
-import time
 import traceback
 from collections.abc import Iterator
 
@@ -11,11 +10,12 @@ import pytest
 
 from flows import deploy_to_k8s
 from tasks.core.errors import DeliveryError
+from tests.conftest import TOKEN
 from tests.flows.conftest import Installation
-from tests.sandbox.github import GitHub, github
+from tests.sandbox.github import GitHub
 from tests.sandbox.repositories import git
+from tests.sandbox.until import until
 
-TOKEN = "ghp_secretsecretsecretsecretsecretsecret0"
 FORMS = (TOKEN, base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode().rstrip("="), "wJalrXUtnFEMI/K7MDENG")
 KEPT = {
     "flow_runs": "START_TIME_DESC",
@@ -29,19 +29,11 @@ KEPT = {
 
 
 @pytest.fixture
-def hub(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
-    names = {"acme/flowise": installation.source, "acme/devops": installation.gitops}
-    with github(names, token=TOKEN) as running:
-        for name, value in {
-            "GITHUB_API_URL": running.url,
-            "SOURCE_REPO": "acme/flowise",
-            "GITOPS_REPO": "acme/devops",
-            "GITOPS_TOKEN": TOKEN,
-            "AWS_SECRET_ACCESS_KEY": FORMS[-1],
-            "PREFECT_LOGGING_LEVEL": "DEBUG",
-        }.items():
-            monkeypatch.setenv(name, value)
-        yield running
+def telling(on_github: GitHub, monkeypatch: pytest.MonkeyPatch) -> GitHub:
+    """Both repositories on GitHub, with secrets, and everything is logged."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", FORMS[-1])
+    monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "DEBUG")
+    return on_github
 
 
 def kept(installation: Installation) -> dict[str, str]:
@@ -63,10 +55,10 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_no_secret_reaches_runs_logs_artifacts_events_or_commits(
-    fails: bool, hub: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
+    fails: bool, telling: GitHub, building: Installation
 ) -> None:
     if fails:
-        hook = installation.gitops / "hooks" / "pre-receive"
+        hook = building.gitops / "hooks" / "pre-receive"
         hook.parent.mkdir(exist_ok=True)
         hook.write_text(f"#!/bin/sh\necho 'no: {TOKEN}' >&2\nexit 1\n")
         hook.chmod(0o755)
@@ -77,15 +69,11 @@ def test_no_secret_reaches_runs_logs_artifacts_events_or_commits(
         assert not [form for form in FORMS if form in "".join(told) or form.encode() in pickle.dumps(caught.value)]
     else:
         assert deploy_to_k8s(environment="dev", ref="main").update.changed
-    for _ in range(100):  # logs arrive some seconds after the run
-        told = kept(installation)
-        if "acme/devops" in told["logs"]:
-            break
-        time.sleep(0.1)
-    home = installation.server.home
+    until(lambda: "acme/devops" in kept(building)["logs"])  # logs arrive some seconds after the run
+    told = kept(building)
+    home = building.server.home
     files = {str(path): path.read_bytes().decode(errors="replace") for path in home.rglob("*") if path.is_file()}
     assert [path for path in files if "/storage/" in path], "results were kept"
-    told |= files | {"commits": git(installation.gitops, "log", "-p").decode()}
-    assert "acme/devops" in told["logs"], "there is something to look at"
+    told |= files | {"commits": git(building.gitops, "log", "-p").decode()}
     assert "flowise-server" in told["artifacts"]
     assert not [(kind, form) for kind, text in told.items() for form in FORMS if form in text]

@@ -94,6 +94,14 @@ class Ecr:
         for name in repositories:
             self.client.create_repository(repositoryName=name, **mutability)
 
+    def empty(self) -> None:
+        """Delete every repository, and its images from the registry."""
+        for repository in self.client.describe_repositories()["repositories"]:
+            name = repository["repositoryName"]
+            for digest in {self.images.digest(name, tag) for tag in self.images.tags(name)} - {None}:
+                self.images.delete(name, digest)
+            self.client.delete_repository(repositoryName=name, force=True)
+
 
 @contextmanager
 def ecr(workdir: Path) -> Iterator[Ecr]:

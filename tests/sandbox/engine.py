@@ -97,6 +97,13 @@ def engine(workdir: Path, *, hosts: Sequence[str] = (), disk: str = "", kind: Ki
             yield url
 
 
+def is_given() -> bool:
+    """Whether the machine has the engine already, named in DOCKER_HOST or at the default socket."""
+    if KINDS[os.environ.get("SANDBOX_ENGINE", "machine")].suite:
+        return False
+    return bool(os.environ.get("DOCKER_HOST")) or answering(DEFAULT_SOCKET)
+
+
 def answering(url: str) -> bool:
     """Whether a Docker Engine answers at ``url``."""
     if url.startswith("unix://") and not Path(url.removeprefix("unix://")).exists():

@@ -19,9 +19,9 @@ import pytest
 from docker.errors import BuildError
 from starlette.responses import JSONResponse
 
-from tests.sandbox.ecr import HOST, ecr
-from tests.sandbox.engine import engine
-from tests.sandbox.github import github
+from tests.conftest import PASSWORD, USER
+from tests.sandbox.ecr import ecr
+from tests.sandbox.engine import answering, engine
 from tests.sandbox.optional import optional
 from tests.sandbox.prefect_server import prefect_server
 from tests.sandbox.processes import NotInstalled, SandboxError, running
@@ -37,6 +37,8 @@ from tests.sandbox.repositories import (
     show,
     source_repository,
 )
+from tests.sandbox.services import starts
+from tests.sandbox.until import until
 
 HUB = "acme/devops"
 
@@ -59,11 +61,8 @@ def _cwd(process: Path) -> Path:
         return Path()
 
 
-def wait_until_gone(folder: Path, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while left_in(folder) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert left_in(folder) == []
+def wait_until_gone(folder: Path) -> None:
+    until(lambda: not left_in(folder), 20)
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +81,13 @@ def bare(tmp_path):
     return path
 
 
+@pytest.fixture
+@starts("process")
+def programs():
+    """What a test starts by itself."""
+
+
+@pytest.mark.usefixtures("programs")
 class TestRunning:
     def test_a_server_that_ends_at_once_shows_the_end_of_its_log(self, tmp_path):
         with (
@@ -127,21 +133,24 @@ class TestRunning:
 
 
 class TestRegistry:
-    def test_a_push_is_seen_and_can_be_deleted(self, tmp_path):
-        with optional(registry(tmp_path)) as reg:
-            first, second = reg.push("flowise-server", "v1"), reg.push("flowise-server", "v2", "other")
-            assert reg.tags("flowise-server") == ["v1", "v2"]
-            assert (reg.digest("flowise-server", "v1"), reg.digest("flowise-server", "v2")) == (first, second)
-            assert reg.config("flowise-server", "v2")["author"] == "other"
-            reg.delete("flowise-server", first)
-            assert reg.tags("flowise-server") == ["v2"]
-            assert reg.digest("flowise-server", "v1") is None
+    def test_a_push_is_seen_and_can_be_deleted(self, images):
+        first, second = images.push("seen/app", "v1"), images.push("seen/app", "v2", "other")
+        assert images.tags("seen/app") == ["v1", "v2"]
+        assert (images.digest("seen/app", "v1"), images.digest("seen/app", "v2")) == (first, second)
+        assert images.config("seen/app", "v2")["author"] == "other"
+        images.delete("seen/app", first)
+        assert images.tags("seen/app") == ["v2"]
+        assert images.digest("seen/app", "v1") is None
 
-    def test_users_need_their_password(self, tmp_path):
-        with optional(registry(tmp_path, users={"ci": "s3cret"})) as reg:
-            assert httpx.get(f"{reg.url}/v2/").status_code == 401
-            assert httpx.get(f"{reg.url}/v2/", auth=("ci", "wrong")).status_code == 401
-            assert reg.push("flowise-ui", "v1") == reg.digest("flowise-ui", "v1")
+    @pytest.mark.usefixtures("programs")
+    def test_it_leaves_nothing_behind(self, tmp_path):
+        with optional(registry(tmp_path)) as reg:
+            assert httpx.get(f"{reg.url}/v2/").is_success
+
+    def test_users_need_their_password(self, guarded):
+        assert httpx.get(f"{guarded.url}/v2/").status_code == 401
+        assert httpx.get(f"{guarded.url}/v2/", auth=(USER, "wrong")).status_code == 401
+        assert guarded.push("own/app", "v1") == guarded.digest("own/app", "v1")
 
     def test_without_the_program_it_says_what_to_install(self, tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", str(tmp_path))
@@ -180,6 +189,7 @@ class TestRepositories:
         assert rendered.stdout.count("image: 123456789012.dkr.ecr.") == 2
 
 
+@pytest.mark.usefixtures("programs")
 class TestPrefectServer:
     def test_it_answers_from_a_home_of_its_own(self, tmp_path):
         with prefect_server(tmp_path) as server:
@@ -191,29 +201,28 @@ class TestPrefectServer:
 
 
 class TestEngine:
-    def test_it_builds_the_sample_and_pushes_it(self, tmp_path):
-        sources = _checkout(tmp_path)
-        with (
-            optional(registry(tmp_path / "registry", users={"ci": "s3cret"})) as reg,
-            optional(engine(tmp_path / "engine")) as url,
-            closing(docker.DockerClient(base_url=url)) as client,
-        ):
-            name = f"{reg.host}/flowise-server"
-            _build(client, sources, "server", name, "18")
-            client.images.push(name, tag="v1", auth_config={"username": "ci", "password": "s3cret"})
+    def test_it_builds_the_sample_and_pushes_it(self, docker_host, guarded, source):
+        with closing(docker.DockerClient(base_url=docker_host)) as client:
+            name = f"{guarded.host}/sample/flowise-server"
+            _build(client, _checkout(source), "server", name, "18")
+            client.images.push(name, tag="v1", auth_config={"username": USER, "password": PASSWORD})
             client.images.remove(f"{name}:v1", force=True)
-            assert reg.tags("flowise-server") == ["v1"]
-            assert reg.config("flowise-server", "v1")["config"]["Env"][-1] == "NODE_ENV=production"
+        assert guarded.tags("sample/flowise-server") == ["v1"]
+        assert guarded.config("sample/flowise-server", "v1")["config"]["Env"][-1] == "NODE_ENV=production"
 
-    def test_the_sample_does_not_build_without_its_dockerignore(self, tmp_path):
-        sources = _checkout(tmp_path)
+    def test_the_sample_does_not_build_without_its_dockerignore(self, docker_host, source):
+        sources = _checkout(source)
         (sources / ".dockerignore").unlink()
         with (
-            optional(engine(tmp_path / "engine")) as url,
-            closing(docker.DockerClient(base_url=url)) as client,
+            closing(docker.DockerClient(base_url=docker_host)) as client,
             pytest.raises(BuildError, match=r"secret\.env"),
         ):
             _build(client, sources, "ui", "sandbox/flowise-ui", "20")
+
+    @pytest.mark.usefixtures("programs")
+    def test_it_leaves_nothing_behind(self, tmp_path):
+        with optional(engine(tmp_path / "engine")) as url:
+            assert answering(url)
 
     def test_without_an_engine_it_says_what_to_install(self, tmp_path, monkeypatch):
         monkeypatch.delenv("DOCKER_HOST", raising=False)
@@ -228,10 +237,9 @@ class TestEngine:
             pass
 
 
-def _checkout(folder: Path) -> Path:
-    bare = source_repository(folder / "source.git")
-    git(bare, "worktree", "add", "--detach", str(folder / "sources"), "main")
-    return folder / "sources"
+def _checkout(source: Path) -> Path:
+    git(source, "worktree", "add", "--detach", str(source.parent / "sources"), "main")
+    return source.parent / "sources"
 
 
 def _build(client: docker.DockerClient, sources: Path, part: str, name: str, node: str) -> None:
@@ -240,34 +248,35 @@ def _build(client: docker.DockerClient, sources: Path, part: str, name: str, nod
 
 
 class TestEcr:
-    def test_what_docker_pushes_is_what_describe_images_answers(self, tmp_path):
-        with (
-            optional(ecr(tmp_path / "ecr")) as aws,
-            optional(engine(tmp_path / "engine", hosts=[HOST])) as url,
-            closing(docker.DockerClient(base_url=url)) as client,
-        ):
-            aws.create("flowise-server", immutable=True)
-            first, error = _push(client, aws, "flowise-server", b"one")
+    def test_what_docker_pushes_is_what_describe_images_answers(self, amazon, ecr_engine):
+        with closing(docker.DockerClient(base_url=ecr_engine)) as client:
+            amazon.create("flowise-server", immutable=True)
+            first, error = _push(client, amazon, "flowise-server", b"one")
             assert error is None
-            assert _described(aws, "flowise-server", "v1") == first == aws.images.digest("flowise-server", "v1")
-            _, error = _push(client, aws, "flowise-server", b"two")
+            assert _described(amazon, "flowise-server", "v1") == first == amazon.images.digest("flowise-server", "v1")
+            _, error = _push(client, amazon, "flowise-server", b"two")
             assert error.endswith("cannot be overwritten because the tag is immutable.")
-            assert _described(aws, "flowise-server", "v1") == first
+            assert _described(amazon, "flowise-server", "v1") == first
 
-    def test_the_data_plane_keeps_the_control_planes_rules(self, tmp_path):
-        with optional(ecr(tmp_path)) as aws, httpx.Client(base_url=f"http://{aws.registry}/v2/") as client:
+    def test_the_data_plane_keeps_the_control_planes_rules(self, amazon):
+        with httpx.Client(base_url=f"http://{amazon.registry}/v2/") as client:
             assert client.get("").status_code == 401
-            client.auth = ("AWS", aws.password())
+            client.auth = ("AWS", amazon.password())
             assert client.get("").status_code == 200
             unknown = client.get("flowise-ui/tags/list")
             assert (unknown.status_code, unknown.json()["errors"][0]["code"]) == (404, "NAME_UNKNOWN")
 
-    def test_some_tags_of_an_immutable_repository_may_move(self, tmp_path):
-        with optional(ecr(tmp_path)) as aws, httpx.Client(auth=("AWS", aws.password())) as client:
-            aws.create("flowise-ui", immutable=True, movable=("latest",))
-            assert [_index(client, aws, "latest", note) for note in ("a", "b")] == [201, 201]
-            assert [_index(client, aws, "v1", note) for note in ("a", "a", "b")] == [201, 201, 400]
-            assert _described(aws, "flowise-ui", "latest") == aws.images.digest("flowise-ui", "latest")
+    def test_some_tags_of_an_immutable_repository_may_move(self, amazon):
+        with httpx.Client(auth=("AWS", amazon.password())) as client:
+            amazon.create("flowise-ui", immutable=True, movable=("latest",))
+            assert [_index(client, amazon, "latest", note) for note in ("a", "b")] == [201, 201]
+            assert [_index(client, amazon, "v1", note) for note in ("a", "a", "b")] == [201, 201, 400]
+            assert _described(amazon, "flowise-ui", "latest") == amazon.images.digest("flowise-ui", "latest")
+
+    @pytest.mark.usefixtures("programs")
+    def test_it_leaves_nothing_behind(self, tmp_path):
+        with optional(ecr(tmp_path)) as aws:
+            assert aws.password()
 
 
 def _push(client, aws, repository, content) -> tuple[str | None, str | None]:
@@ -296,12 +305,6 @@ def _index(client, aws, tag, note) -> int:
 def _described(aws, repository, tag) -> str:
     images = aws.client.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])
     return images["imageDetails"][0]["imageDigest"]
-
-
-@pytest.fixture
-def hub(bare):
-    with github({HUB: bare}) as hub:
-        yield hub
 
 
 class TestGitHub:
@@ -334,13 +337,13 @@ class TestGitHub:
         assert _dispatch(hub, body) == 502
         assert hub.dispatches == []
 
-    def test_a_ref_is_resolved(self, hub, bare):
+    def test_a_ref_is_resolved(self, hub, gitops):
         headers = {"Authorization": f"Bearer {hub.token}"}
         found = httpx.get(f"{hub.url}/repos/{HUB}/commits/main", headers=headers)
-        assert found.json()["sha"] == head(bare)
+        assert found.json()["sha"] == head(gitops)
         assert httpx.get(f"{hub.url}/repos/{HUB}/commits/none", headers=headers).status_code == 422
 
-    def test_clone_and_push_need_the_token(self, hub, bare, tmp_path):
+    def test_clone_and_push_need_the_token(self, hub, gitops, tmp_path):
         work = tmp_path / "work"
         assert _git(hub, "clone", hub.clone_url(HUB), work, token="wrong") != 0
         assert _git(hub, "clone", hub.clone_url(HUB), work, token=hub.read_token) == 0
@@ -349,11 +352,11 @@ class TestGitHub:
         assert _git(hub, "-C", work, "commit", "-m", "big") == 0
         assert _git(hub, "-C", work, "push", token=hub.read_token) != 0
         assert _git(hub, "-C", work, "push") == 0
-        assert log(bare)[0]["subject"] == "big"
+        assert log(gitops)[0]["subject"] == "big"
         assert max(request.received for request in hub.requests) > 3_000_000
 
-    def test_half_a_push_changes_nothing_and_leaves_nothing(self, hub, bare, tmp_path):
-        before = head(bare)
+    def test_half_a_push_changes_nothing_and_leaves_nothing(self, hub, gitops, tmp_path):
+        before = head(gitops)
         address = hub.url.removeprefix("http://").split(":")
         login = httpx.BasicAuth("x", hub.token)._auth_header
         with socket.create_connection(address) as client:
@@ -363,7 +366,7 @@ class TestGitHub:
             time.sleep(0.2)
             assert "receive-pack" in "".join(left_in(tmp_path))
         wait_until_gone(tmp_path)
-        assert head(bare) == before
+        assert head(gitops) == before
 
 
 def _dispatch(hub, body, *, token=None, repository=HUB) -> int:

@@ -21,12 +21,14 @@ from tests.sandbox.engine import engine
 from tests.sandbox.faults import Fault, Faulty, faulty
 from tests.sandbox.optional import optional
 from tests.sandbox.private_engine import PrivateEngine
+from tests.sandbox.services import starts
 
 EXPIRED = "Your authorization token has expired. Reauthenticate and try again."
 UPLOADS, MANIFESTS = "/blobs/uploads", "/app/manifests/"
 
 
 @pytest.fixture
+@starts("registry")
 def proxy(tmp_path: Path) -> Iterator[Faulty]:
     with optional(sandbox.registry(tmp_path / "behind")) as behind, faulty(behind) as running:
         yield running
@@ -157,16 +159,22 @@ def test_the_engine_is_restarted_while_it_builds(
     assert any("CACHED" in line and f"{nonce} > /one" in line for line in lines)
 
 
-@pytest.mark.engine
-def test_an_engine_whose_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+@starts("engine")
+def small_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with optional(engine(tmp_path / "engine", disk="24m")) as url:
+        monkeypatch.setenv("DOCKER_HOST", url)
+        yield
+
+
+@pytest.mark.usefixtures("small_engine")
+def test_an_engine_whose_disk_is_full() -> None:
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, content in {"Dockerfile": b"FROM scratch\nCOPY big /\n", "big": bytes(40 << 20)}.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
-    with optional(engine(tmp_path / "engine", disk="24m")) as url:
-        monkeypatch.setenv("DOCKER_HOST", url)
-        with pytest.raises(Terminal, match="no space left") as failure, connect(30) as small:
-            docker_engine.build(small, APP, iter([context.getvalue()]), {}, timeout=30, log=lambda _: None)
+    with pytest.raises(Terminal, match="no space left") as failure, connect(30) as small:
+        docker_engine.build(small, APP, iter([context.getvalue()]), {}, timeout=30, log=lambda _: None)
     assert "prune" in failure.value.hint

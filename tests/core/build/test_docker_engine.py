@@ -28,15 +28,14 @@ from tasks.core.errors import (
 )
 from tasks.core.images import ImageSpec
 from tasks.core.registry.errors import push_error
-from tests.sandbox.optional import optional
+from tests.conftest import PASSWORD, USER
 from tests.sandbox.processes import free_port
 from tests.sandbox.redirects import moved
-from tests.sandbox.registry import Registry, registry
+from tests.sandbox.registry import Registry
 from tests.sandbox.source_files import static_busybox
 
 IMAGE = ImageSpec(name="app", dockerfile="Dockerfile")
 SHELL = 'FROM scratch\nCOPY busybox /bin/busybox\nSHELL ["/bin/busybox", "sh", "-c"]\n'
-USER, PASSWORD = "pusher", "hunter2-and-more"
 
 
 class Builder:
@@ -62,12 +61,6 @@ def build(docker_host: str) -> Iterator[Builder]:
     for image in set(builder.built):
         client.remove_image(image, force=True)
     client.close()
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with optional(registry(tmp_path_factory.mktemp("guarded"), users={USER: PASSWORD})) as running:
-        yield running
 
 
 def test_a_login_does_not_follow_a_redirect(monkeypatch: pytest.MonkeyPatch) -> None:

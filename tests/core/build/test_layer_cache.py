@@ -12,18 +12,21 @@ from tests.core.conftest import SHELL
 from tests.sandbox.optional import optional
 from tests.sandbox.private_engine import PrivateEngine
 from tests.sandbox.registry import Registry, registry
+from tests.sandbox.services import starts
 
 USER, PASSWORD = "builder", "password-of-the-builder"
 
 
 @pytest.fixture
+@starts("registry")
 def fresh(tmp_path: Path):
     with optional(registry(tmp_path / "fresh")) as running:
         yield running
 
 
 @pytest.fixture
-def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@starts("registry")
+def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with optional(registry(tmp_path / "guarded", users={USER: PASSWORD})) as running:
         auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         (tmp_path / "config.json").write_text(json.dumps({"auths": {running.host: {"auth": auth}}}))
@@ -35,7 +38,7 @@ def cached(lines: list[str]) -> list[str]:
     return [line.split("RUN ")[1] for line in lines if " CACHED " in line and "RUN " in line]
 
 
-@pytest.mark.parametrize("kind", ["fresh", "guarded"])
+@pytest.mark.parametrize("kind", ["fresh", "closed"])
 def test_a_fresh_engine_builds_only_what_changed(
     kind: str, request: pytest.FixtureRequest, private: PrivateEngine, deliver: Callable[..., str]
 ) -> None:

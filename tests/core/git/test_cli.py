@@ -4,7 +4,6 @@ import os
 import shlex
 import socket
 import subprocess
-from collections.abc import Iterator
 from hashlib import sha1
 from pathlib import Path
 
@@ -14,29 +13,22 @@ from pydantic import SecretStr
 from tasks.core import git
 from tasks.core.errors import AccessDenied, InvalidInput, NotFound, Terminal, Unavailable
 from tests.sandbox import repositories
-from tests.sandbox.github import GitHub, github
+from tests.sandbox.github import GitHub
 from tests.sandbox.redirects import moved
 
 API = "https://api.github.com"
 NAME = "acme/flowise"
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def source(source: Path) -> Path:
     """The sample, with more tags: ``light`` has no object of its own, ``both`` and ``same`` are branches as well."""
-    bare = repositories.source_repository(tmp_path_factory.mktemp("git") / "source.git")
-    repositories.git(bare, "tag", "light", "main~1")
-    repositories.git(bare, "tag", "both", "main~1")
-    repositories.git(bare, "branch", "both", "main")
-    repositories.git(bare, "tag", "same", "main")
-    repositories.git(bare, "branch", "same", "main")
-    return bare
-
-
-@pytest.fixture(scope="module")
-def hub(source: Path) -> Iterator[GitHub]:
-    with github({NAME: source}) as running:
-        yield running
+    repositories.git(source, "tag", "light", "main~1")
+    repositories.git(source, "tag", "both", "main~1")
+    repositories.git(source, "branch", "both", "main")
+    repositories.git(source, "tag", "same", "main")
+    repositories.git(source, "branch", "same", "main")
+    return source
 
 
 def over_http(hub: GitHub, token: str | None) -> git.Remote:

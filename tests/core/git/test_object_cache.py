@@ -7,7 +7,7 @@ import stat
 import subprocess
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -21,7 +21,7 @@ from tasks.core.git.objects import Object
 from tasks.core.gitops.writer import GitOps, write
 from tasks.core.models import ImageUpdate
 from tests.sandbox import repositories
-from tests.sandbox.github import GitHub, github
+from tests.sandbox.github import GitHub
 from tests.sandbox.gitops_files import APP, REGISTRY
 
 OVERLAYS = f"{APP}/overlays"
@@ -33,12 +33,6 @@ BLOB = Object("blob", b"resources: []\n")
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache/flowise-delivery/objects"
-
-
-@pytest.fixture
-def hub(gitops: Path) -> Iterator[GitHub]:
-    with github({"acme/devops": gitops}) as running:
-        yield running
 
 
 @pytest.fixture

@@ -25,8 +25,9 @@ from tasks.core.gitops import ledger, promotion, status, writer
 from tasks.core.gitops.commit_message import MessageStyle
 from tasks.core.models import ImageRef, ImageUpdate, UpdateResult
 from tasks.core.settings import Settings
+from tests.conftest import TOKEN
 from tests.sandbox import repositories
-from tests.sandbox.github import GitHub, github
+from tests.sandbox.github import GitHub
 from tests.sandbox.gitops_files import APP, REGISTRY
 
 NAME = "acme/devops"
@@ -34,7 +35,6 @@ OVERLAYS = f"{APP}/overlays"
 DEV = f"{OVERLAYS}/dev/kustomization.yaml"
 BOT = "github-actions[bot] <github-actions[bot]@users.noreply.github.com>"
 DIGEST = "sha256:" + "a0" * 32
-TOKEN = f"ghp_hunter2-{os.getpid()}"
 
 
 def quiet(_: str) -> None:
@@ -66,12 +66,6 @@ def work(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     yield folder
     assert not list(folder.iterdir())
-
-
-@pytest.fixture
-def hub(gitops: Path) -> Iterator[GitHub]:
-    with github({NAME: gitops}, token=TOKEN) as running:
-        yield running
 
 
 def remote(hub: GitHub, token: str = TOKEN) -> git.Remote:

@@ -2,7 +2,6 @@
 
 import socket
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,19 +11,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, Unavailable
 from tasks.core.gitprovider.github import GitHub as Client
 from tasks.core.models import ImageUpdate
-from tests.sandbox.github import Dispatch, GitHub, github
+from tests.conftest import TOKEN
+from tests.sandbox.github import Dispatch, GitHub
 from tests.sandbox.redirects import moved
-from tests.sandbox.repositories import commit, head, init
+from tests.sandbox.repositories import commit, head
 
 NAME = "acme/devops"
-TOKEN = "ghp_hunter2hunter2"
 DIGEST = "sha256:" + "a0" * 32
-
-
-@pytest.fixture
-def hub(tmp_path: Path) -> Iterator[GitHub]:
-    with github({NAME: tmp_path}, token=TOKEN) as running:
-        yield running
 
 
 def refusal(url: str, token: str | None = TOKEN, repository: str = NAME) -> DeliveryError:
@@ -120,17 +113,11 @@ def test_only_a_repository_on_github_takes_events(repository: str, hub: GitHub) 
     assert not hub.requests
 
 
-def branch(bare: Path, name: str) -> None:
-    init(bare)
-    commit(bare, name, {"a": "b"}, "m")
-
-
-def test_one_pull_request_that_is_brought_up_to_date(hub: GitHub, tmp_path: Path) -> None:
+def test_one_pull_request_that_is_brought_up_to_date(hub: GitHub, gitops: Path) -> None:
     client = Client(NAME, SecretStr(TOKEN), hub.url)
-    branch(tmp_path, "main")
     with pytest.raises(InvalidInput, match="Validation Failed"):
         client.propose("flowise/dev", "main", "one", "text")
-    commit(tmp_path, "flowise/dev", {"a": "c"}, "m")
+    commit(gitops, "flowise/dev", {"a": "c"}, "m", start=head(gitops))
     first = client.propose("flowise/dev", "main", "one", "text")
     assert client.propose("flowise/dev", "main", "two", "more") == first == f"{hub.url}/{NAME}/pull/1"
     (pull,) = hub.changes.pulls
@@ -140,10 +127,9 @@ def test_one_pull_request_that_is_brought_up_to_date(hub: GitHub, tmp_path: Path
     assert client.propose("flowise/dev", "main", "three", "text") != first
 
 
-def test_a_deployment_and_its_states(hub: GitHub, tmp_path: Path) -> None:
+def test_a_deployment_and_its_states(hub: GitHub, gitops: Path) -> None:
     client = Client(NAME, SecretStr(TOKEN), hub.url)
-    branch(tmp_path, "main")
-    sha = head(tmp_path)
+    sha = head(gitops)
     client.show(sha, "staging", "in_progress", "on its way", "")
     client.show(sha, "staging", "failure", "x" * 200, "https://prefect.example/run")
     (deployment,) = hub.changes.deployments
@@ -154,7 +140,6 @@ def test_a_deployment_and_its_states(hub: GitHub, tmp_path: Path) -> None:
     assert (second["state"], second["target_url"]) == ("failure", "https://prefect.example/run")
 
 
-def test_what_shows_nothing_says_why(hub: GitHub, tmp_path: Path) -> None:
-    branch(tmp_path, "main")
+def test_what_shows_nothing_says_why(hub: GitHub, gitops: Path) -> None:
     with pytest.raises(NotFound, match=NAME):
-        Client(NAME, SecretStr(hub.read_token), hub.url).show(head(tmp_path), "dev", "success", "", "")
+        Client(NAME, SecretStr(hub.read_token), hub.url).show(head(gitops), "dev", "success", "", "")

@@ -21,8 +21,6 @@ from tasks.core.models import Target
 from tasks.core.registry.ecr import Ecr, region_of
 from tests.sandbox import ecr as sandbox
 from tests.sandbox import repositories
-from tests.sandbox.engine import engine
-from tests.sandbox.optional import optional
 from tests.sandbox.processes import free_port
 from tests.sandbox.redirects import moved
 
@@ -30,23 +28,11 @@ ABSENT = f"sha256:{'0' * 64}"
 HOST = "210987654321.dkr.ecr.eu-central-1.amazonaws.com"
 
 
-@pytest.fixture(scope="module")
-def amazon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Ecr]:
-    with optional(sandbox.ecr(tmp_path_factory.mktemp("ecr"))) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def ecr_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with optional(engine(tmp_path_factory.mktemp("ecr-engine"), hosts=[sandbox.HOST])) as url:
-        yield url
-
-
 @pytest.fixture
 def published(
     amazon: sandbox.Ecr, ecr_engine: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., str]]:
-    """Build and push the server of a commit; its repository is gone afterwards."""
+) -> Callable[..., str]:
+    """Build and push the server of a commit."""
     monkeypatch.setenv("DOCKER_HOST", ecr_engine)
 
     def publish(sha: str, log: Callable[[str], None] = lambda _: None) -> str:
@@ -54,10 +40,7 @@ def published(
         with asking(amazon) as ecr, checkout(git.Remote(str(source)), sha, tmp_path) as commit:
             return build_and_push(SERVER, target, commit, ecr, Options(60), log)
 
-    yield publish
-    for digest in {amazon.images.digest(SERVER.name, tag) for tag in amazon.images.tags(SERVER.name)} - {None}:
-        amazon.images.delete(SERVER.name, digest)
-    amazon.client.delete_repository(repositoryName=SERVER.name, force=True)
+    return publish
 
 
 def test_login_credentials_open_the_registry(amazon: sandbox.Ecr) -> None:

@@ -19,21 +19,14 @@ from starlette.routing import Route
 
 from tasks.core.errors import AccessDenied, Conflict, DeliveryError, InvalidInput, NotFound, Terminal, Unavailable
 from tasks.core.registry.oci import Registry, is_ecr, on_loopback
+from tests.conftest import PASSWORD, USER
 from tests.sandbox import registry as sandbox
 from tests.sandbox.in_process import served
-from tests.sandbox.optional import optional
 from tests.sandbox.processes import free_port
 from tests.sandbox.redirects import moved
 
-USER, PASSWORD = "reader", "s3cret-of-the-reader"
 ABSENT = f"sha256:{'0' * 64}"
 INDEX = "application/vnd.oci.image.index.v1+json"
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Registry]:
-    with optional(sandbox.registry(tmp_path_factory.mktemp("guarded"), users={USER: PASSWORD})) as running:
-        yield running
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from tasks.core.settings import load
 from tests.flows.conftest import PROJECT
 from tests.sandbox.notifications import Notifications, notifications
 from tests.sandbox.prefect_server import PrefectServer, prefect_server, used
+from tests.sandbox.services import starts
+from tests.sandbox.until import until
 from tests.sandbox.watched import fails, passes
 from tests.sandbox.worker import worker as take_runs
 
@@ -46,6 +48,7 @@ SHORT = {"alert_stuck_seconds": 10, "alert_late_seconds": 10}
 
 
 @pytest.fixture(scope="module")
+@starts("prefect")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     """A server that was set up with alerts, with short times, and the endpoint they go to."""
     with ExitStack() as parts:
@@ -75,15 +78,6 @@ def worker(told: Told) -> Iterator[None]:
     env = {**os.environ, **server.environment(), "PYTHONPATH": str(PROJECT)}
     with take_runs(env, server.home / "worker.log"):
         yield
-
-
-def until(true: Callable[[], Any]) -> Any:
-    """What it answers once it answers something."""
-    deadline = time.monotonic() + 40
-    while not (answer := true()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return answer
 
 
 def state_of(told: Told, name: str) -> str:

@@ -19,6 +19,7 @@ from tasks.core.settings import load
 from tasks.runtime.concurrency import one_run_in
 from tests.flows.conftest import PROJECT
 from tests.sandbox.prefect_server import PrefectServer, prefect_server, used
+from tests.sandbox.services import starts
 
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "very-secret-aws-key",
@@ -30,6 +31,7 @@ OPEN = {"AWS_ACCESS_KEY_ID": "AKIAOPEN", "SOURCE_REPO": "acme/flowise", "GITOPS_
 
 
 @pytest.fixture(scope="module")
+@starts("prefect")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     with (
         prefect_server(tmp_path_factory.mktemp("prefect")) as running,
