@@ -1,6 +1,8 @@
 # make demo   the whole pipeline, end to end, on this machine
 # make ui     the same, and the Prefect UI stays up with both deployments served
-# make test   everything tested; make test-engines: the builds, on four Docker Engines
+# make check  lint, types and every test that starts no program, in a minute
+# make test   everything tested; make test T=tests/core/git runs a part of it
+# make test-engines  the builds, on four Docker Engines
 # make bench  what updates of the GitOps repository, whole deliveries and triggers cost, against a script and chartpress
 # make lock, make docs, make screenshots   what is made from something else, made anew
 
@@ -10,7 +12,7 @@ BIN := $(VENV)/bin
 # A virtual environment without compiled bytecode makes the Prefect server start three times slower.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo ui test test-engines lint parts test-parts bench lock docs screenshots clean
+.PHONY: demo ui check test test-engines lint parts test-parts bench lock docs screenshots clean
 
 demo: $(VENV)/.ready parts
 	@$(BIN)/python -m tests.sandbox.demo
@@ -18,8 +20,11 @@ demo: $(VENV)/.ready parts
 ui: $(VENV)/.ready parts
 	@$(BIN)/python -m tests.sandbox.demo --stay
 
-test: $(VENV)/.ready test-parts lint
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/flows tests
+check: $(VENV)/.ready lint
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not service"
+
+test: $(VENV)/.ready test-parts $(if $(T),,lint)
+	$(BIN)/pytest $(or $(T),-n 2 --dist loadfile --no-loadscope-reorder tests/flows tests)
 
 test-engines: $(VENV)/.ready
 	@tests/sandbox/parts.sh engines
@@ -63,10 +68,10 @@ $(VENV)/bench/.ready: $(VENV)/.ready
 	@touch $@
 
 docs: $(VENV)/.ready
-	README=1 $(BIN)/pytest -q tests/test_readme.py
+	$(BIN)/python docs/generate.py
 
 screenshots: $(VENV)/.ready test-parts
-	SCREENSHOTS=1 $(BIN)/pytest -q tests/flows/test_operator.py
+	$(BIN)/pytest -q tests/flows/test_operator.py --pictures docs/images
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -23,12 +23,17 @@ from tests.sandbox.registry import Registry, registry
 from tests.sandbox.repositories import gitops_repository, source_repository
 from tests.sandbox.services import SERVICE, mark, starts
 
-KEPT = ("PATH", "TMPDIR", "LANG", "CI", "DOCKER_HOST", "SANDBOX_ENGINE", "VIRTUAL_ENV", "SCREENSHOTS", "README")
+KEPT = ("PATH", "TMPDIR", "LANG", "CI", "DOCKER_HOST", "SANDBOX_ENGINE", "VIRTUAL_ENV")
 USER, PASSWORD = "pusher", "hunter2-and-more"
 """The one user of ``guarded``."""
 
 TOKEN = f"ghp_hunter2{os.getpid():029d}"
 """What may push to ``hub``: this process's own, so that a test can look for it in those of others."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `make screenshots` say where pictures go."""
+    parser.addoption("--pictures", type=Path, help="folder for the pictures of the Prefect UI, such as docs/images")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at

@@ -1,150 +1,43 @@
-"""README and docs/reference.md say what the code says. With README set, they are brought up to date (`make docs`)."""
+"""docs/generate.py: README and docs/reference.md say what the code says."""
 
 import json
-import os
 import re
-from collections.abc import Callable
+import runpy
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from prefect import Flow
 from prefect.utilities.callables import parameter_schema
 
-from flows import deploy_to_k8s, update_flowise_deployment, watch_source
-from tasks.core import errors
-from tasks.core.errors import DeliveryError, Retryable, Terminal
 from tasks.core.images import Images
 from tasks.core.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
-README, REFERENCE = PROJECT / "README.md", PROJECT / "docs" / "reference.md"
-
-FIRST = ("source_repo", "gitops_repo", "ecr_registry", "gitops_token", "dispatch_via", "approval_required")
-"""What an installation needs, or decides, before anything else."""
-
-CHAPTERS = {
-    "Amazon ECR": ("aws_", "ecr_create_"),
-    "Argo CD, rollout and health": ("argocd_", "rollout_", "health_", "dev_", "staging_", "prod_"),
-    "GitHub": ("gitops_token", "github_"),
-    "Approval": ("approval_",),
-    "Alerts": ("alert_", "sendgrid_"),
-}
-"""What a setting's name begins with, by the chapter it is in; what is in none comes first."""
-
-FLOWS = (deploy_to_k8s, update_flowise_deployment, watch_source)
-Schema = dict[str, Any]
+SCRIPT = PROJECT / "docs" / "generate.py"
+GENERATE = runpy.run_path(str(SCRIPT))
 
 
-def chapter_of(name: str) -> str:
-    return next((chapter for chapter, begins in CHAPTERS.items() if name.startswith(begins)), "Where things are")
+def test_what_is_made_from_the_code_is_the_code_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--check"])
+    assert GENERATE["main"]() == 0, "make docs"
 
 
-def cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def values(schema: Schema) -> str:
-    """The values that a JSON schema lets through, in a person's words."""
-    kinds = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
-    (kind,) = kinds
-    if "enum" in kind:
-        return ", ".join(f"`{value}`" for value in kind["enum"])
-    if kind.get("format") == "password":
-        return "secret"
-    if kind.get("type") == "boolean":
-        return "`true`, `false`"
-    if kind.get("type") in ("integer", "number"):
-        return f"{kind['type']}{bounds(kind)}"
-    return (
-        "JSON" if "$ref" in kind or kind.get("type") == "object" else "list" if kind.get("type") == "array" else "text"
-    )
-
-
-def bounds(schema: Schema) -> str:
-    words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
-    return "".join(f" {word} {schema[name]:g}" for name, word in words.items() if name in schema)
-
-
-def default(value: object) -> str:
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    if isinstance(value, dict):
-        return f"`{json.dumps(value)}`"
-    return f"`{value}`" if isinstance(value, int | float) or (value and isinstance(value, str)) else ""
-
-
-def settings_table(names: list[str]) -> str:
-    schemas = Settings.model_json_schema()["properties"]
-    rows = []
-    for name in names:
-        field = Settings.model_fields[name]
-        shown = "" if name == "work_dir" else default(field.get_default())  # the machine's own
-        rows.append(f"| `{name.upper()}` | {values(schemas[name])} | {shown} | {cell(field.description or '')} |\n")
-    return "| name | values | default | meaning |\n| --- | --- | --- | --- |\n" + "".join(rows)
-
-
-def all_settings() -> str:
-    chapters: dict[str, list[str]] = {}
-    for name in Settings.model_fields:
-        chapters.setdefault(chapter_of(name), []).append(name)
-    return "\n".join(f"### {chapter}\n\n{settings_table(names)}" for chapter, names in chapters.items())
-
-
-def images() -> str:
-    return f"```json\n{Images().model_dump_json(indent=2)}\n```\n"
-
-
-def parameters(flow: Flow[..., Any]) -> str:
-    schema = parameter_schema(flow)
-    rows = []
-    for name, each in schema.properties.items():
-        needed = "**needed**" if name in (schema.required or ()) else default(each.get("default"))
-        rows.append(f"| `{name}` | {values(each)} | {needed} | {cell(each['description'])} |\n")
-    table = "| parameter | values | default | meaning |\n| --- | --- | --- | --- |\n" + "".join(rows)
-    said, none = (flow.__doc__ or "").partition("\n")[0], "No parameters.\n"
-    return f"### {flow.name}\n\n{said}\n\n{table if rows else none}"
-
-
-def error_table() -> str:
-    rows = []
-    for kind in vars(errors).values():
-        if (
-            isinstance(kind, type)
-            and issubclass(kind, DeliveryError)
-            and kind not in (DeliveryError, Retryable, Terminal)
-        ):
-            again = "yes" if issubclass(kind, Retryable) else "no"
-            rows.append(f"| `{kind.__name__}` | {again} | {cell(kind.__doc__ or '')} |\n")
-    return "| error | tried again | meaning |\n| --- | --- | --- |\n" + "".join(rows)
-
-
-PARTS: list[tuple[Path, str, Callable[[], str]]] = [
-    (README, "settings", lambda: settings_table(list(FIRST))),
-    (REFERENCE, "parameters", lambda: "\n".join(parameters(flow) for flow in FLOWS)),
-    (REFERENCE, "settings", all_settings),
-    (REFERENCE, "images", images),
-    (REFERENCE, "errors", error_table),
-]
-
-
-@pytest.mark.parametrize(("page", "name", "made"), PARTS, ids=[f"{page.name}-{name}" for page, name, _ in PARTS])
-def test_what_is_made_from_the_code_is_the_code_s(page: Path, name: str, made: Callable[[], str]) -> None:
-    part = re.compile(rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
-    text = page.read_text()
-    assert len(part.findall(text)) == 1
-    wanted = part.sub(lambda found: f"{found[1]}\n{made()}\n{found[2]}", text)
-    if os.environ.get("README"):
-        page.write_text(wanted)
-    assert wanted == page.read_text(), "make docs"
+def test_a_page_that_says_something_else_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Settings.model_fields, "gitops_branch", Settings.model_fields["gitops_repo"])
+    assert [page.name for page in GENERATE["outdated"]()] == ["reference.md"]
 
 
 def test_every_setting_and_parameter_says_what_it_is() -> None:
     assert all(field.description for field in Settings.model_fields.values())
-    for flow in FLOWS:
+    for flow in GENERATE["FLOWS"]:
         assert all(each.get("description") for each in parameter_schema(flow).properties.values()), flow.name
 
 
 def test_the_images_that_are_shown_are_a_setting_as_they_stand() -> None:
-    shown = json.loads(images().removeprefix("```json\n").removesuffix("```\n"))
+    shown = json.loads(GENERATE["images"]().removeprefix("```json\n").removesuffix("```\n"))
     assert Settings.model_validate({"images": shown}).images == Images()
+
+
+def test_each_picture_is_one_that_the_operator_takes() -> None:
+    taken = re.findall(r'takes_a_picture\("([\w-]+)"', (PROJECT / "tests/flows/test_operator.py").read_text())
+    assert {path.stem for path in (PROJECT / "docs/images").glob("*.png")} == set(taken), "make screenshots"

@@ -1,12 +1,9 @@
 """What an operator does in the Prefect UI, with a real browser: by the words on the screen, waiting for what shows."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, TimeoutError, expect
-
-from tests.flows.conftest import PROJECT
 
 SHORT = 20_000
 """Milliseconds until a page that does not show something is loaded anew."""
@@ -15,12 +12,12 @@ SHORT = 20_000
 class Operator:
     """A person in front of a page of the UI."""
 
-    def __init__(self, page: Page, url: str, pictures: Path) -> None:
-        """Sit down; ``pictures`` is where they go unless they are for the docs."""
+    def __init__(self, page: Page, url: str, pictures: Path, *, patient: bool = False) -> None:
+        """Sit down; ``pictures`` is where they go, and a patient operator waits until all is drawn."""
         self.page, self.url = page, url
         self.main = page.get_by_role("main")
         self.log = page.get_by_role("log")
-        self._pictures = PROJECT / "docs" / "images" if os.environ.get("SCREENSHOTS") else pictures
+        self._pictures, self._patient = pictures, patient
 
     def opens_the_form(self, deployment: str) -> None:
         """From the UI's address to the Run form, as the menus lead there; anew where the server is busy."""
@@ -117,6 +114,6 @@ class Operator:
     def takes_a_picture(self, name: str, height: int = 800) -> None:
         """Of what is on the screen, which is so many pixels high."""
         self.page.set_viewport_size({"width": 1280, "height": height})
-        if os.environ.get("SCREENSHOTS"):
+        if self._patient:
             self.page.wait_for_timeout(3000)  # a run's graph draws itself on a canvas and does not say when it is done
         self.page.screenshot(path=self._pictures / f"{name}.png", animations="disabled")

@@ -1,4 +1,4 @@
-"""An operator's day in the Prefect UI, in a real browser. With SCREENSHOTS set, the docs' pictures."""
+"""An operator's day in the Prefect UI, in a real browser; `make screenshots` takes the docs' pictures of it."""
 
 import os
 import re
@@ -28,7 +28,7 @@ SLEEP = "86398"
 
 @pytest.fixture
 @starts("browser")
-def operator(served: Installation, tmp_path: Path) -> Iterator[Operator]:
+def operator(served: Installation, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Operator]:
     """An operator with a headless Chromium, and a profile of its own. No flow runs in this process meanwhile."""
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
     if not browser_path:
@@ -39,7 +39,8 @@ def operator(served: Installation, tmp_path: Path) -> Iterator[Operator]:
         browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.set_default_timeout(PATIENCE)
-        yield Operator(page, served.server.ui_url, tmp_path)
+        folder = request.config.getoption("pictures")
+        yield Operator(page, served.server.ui_url, folder or tmp_path, patient=bool(folder))
         browser.close()
 
 
