@@ -107,6 +107,10 @@ def application(root: str = "") -> FastAPI:
 
     app = FastAPI(title="flowise-board", lifespan=lifespan, openapi_url=None)
 
+    def board_for(request: Request) -> Board:
+        snapshots: Snapshots = request.state.snapshots
+        return snapshots.board()
+
     @app.middleware("http")
     async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await call(request)
@@ -120,26 +124,26 @@ def application(root: str = "") -> FastAPI:
 
     @app.get("/", response_class=HTMLResponse)
     def first(request: Request, days: int = SPANS[1]) -> str:
-        return request.state.snapshots.board().overview(_span(days))
+        return board_for(request).overview(_span(days))
 
     @app.get("/deployments", response_class=HTMLResponse)
     def deployments(request: Request, environment: str = "") -> str:
-        return request.state.snapshots.board().deployments(environment)
+        return board_for(request).deployments(environment)
 
     @app.get("/deployments/{commit}")
     def deployment(request: Request, commit: str) -> Response:
-        board = request.state.snapshots.board()
+        board = board_for(request)
         page = board.deployment(commit)
         words = "No deployment has this commit, or it is older than those the board knows."
         return HTMLResponse(page) if page else HTMLResponse(board.error("Not found", words), 404)
 
     @app.get("/figures", response_class=HTMLResponse)
     def figures(request: Request, days: int = SPANS[1]) -> str:
-        return request.state.snapshots.board().figures(_span(days))
+        return board_for(request).figures(_span(days))
 
     @app.get("/where", response_class=HTMLResponse)
     def where(request: Request, q: str = "") -> str:
-        return request.state.snapshots.board().where(q[:200].strip())
+        return board_for(request).where(q[:200].strip())
 
     @app.get("/style.css")
     def style() -> Response:

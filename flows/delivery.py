@@ -101,4 +101,5 @@ def taken_back(update: ImageUpdate, failure: RolloutFailed) -> RolloutFailed:
 
 def overtaken(result: UpdateResult) -> str:
     """Why these images do not run, or not everywhere, though nothing failed; empty where they do."""
-    return result.skipped or (result.rollout.message if result.superseded or result.suspended else "")
+    stopped = result.rollout if result.superseded or result.suspended else None
+    return result.skipped or (stopped.message if stopped else "")

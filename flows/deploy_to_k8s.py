@@ -1,5 +1,7 @@
 """The flow ``deploy-to-k8s``, which mirrors the workflow of that name in the Flowise repository."""
 
+from typing import cast
+
 from prefect.futures import wait
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -99,7 +101,8 @@ def build_images(target: Target, source: Source, force: bool) -> list[BuiltImage
     wait(builds)  # also where one fails: the other one reads from the same source
     digests = [get_digest.submit(build.result(), target) for build in builds]
     return [
-        digest.result() or get_digest(build.with_options(refresh_cache=True)(target, source), target)
+        # What this run itself has built is there, or get_digest raises.
+        digest.result() or cast(BuiltImage, get_digest(build.with_options(refresh_cache=True)(target, source), target))
         for digest, build in zip(digests, tasks, strict=True)
     ]
 
@@ -138,7 +141,8 @@ def event_run(update: ImageUpdate, awaited: bool) -> UpdateRun | None:
 def update_inline(update: ImageUpdate, force: bool) -> UpdateResult:
     """The second flow as a subflow."""
     with handed_over(approved(update, force)):
-        return update_flowise_deployment(**update.model_dump(), force=force)
+        result: UpdateResult = update_flowise_deployment(**update.model_dump(), force=force)
+    return result
 
 
 def approved(update: ImageUpdate, force: bool) -> Approval | None:

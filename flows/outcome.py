@@ -5,9 +5,10 @@ from contextlib import suppress
 from functools import wraps
 from typing import Any, ParamSpec
 
+from prefect import State
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 
 from flows.overview import refresh
 from tasks.core.errors import DeliveryError

@@ -1,12 +1,12 @@
 """The flow ``watch-source``: the push trigger of the user's workflow, for where GitHub cannot reach the receiver."""
 
-from prefect.states import Completed
 from prefect.variables import Variable
 
 from tasks.core.settings import Settings, load
 from tasks.core.triggers.branch_watch import Seen, WatchResult, run_key, variable_name
 from tasks.core.triggers.path_filter import PathFilter
 from tasks.runtime.flow import flow
+from tasks.runtime.skipped import skipped
 from tasks.watch_source import compare, read_head, start_deploy
 
 
@@ -27,7 +27,7 @@ def watch_source() -> WatchResult:
         # After the run was started: whoever is killed in between starts the same one again, which is none.
         now = Seen(sha=result.sha, flow_run=result.flow_run or (seen and seen.flow_run))
         Variable.set(name, now.model_dump(), overwrite=True)
-    return result if result.flow_run else Completed(name="Skipped", message=result.reason, data=result)
+    return result if result.flow_run else skipped(result.reason, result)
 
 
 def look(settings: Settings, seen: Seen | None) -> WatchResult:

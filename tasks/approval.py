@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Annotated
+from functools import partial
+from typing import Annotated, cast
 
 import httpx
 from prefect import pause_flow_run, suspend_flow_run
@@ -117,10 +118,10 @@ def ask(update: ImageUpdate, planned: UpdateResult) -> Approved:
         description=None if asked else approval.request(update, planned, source, settings.work_dir)
     )
     suspendable = run.deployment_id and not run.parent_task_run_id
-    wait, how = (suspend_flow_run, {}) if suspendable else (pause_flow_run, {"poll_interval": POLL_SECONDS})
+    wait = suspend_flow_run if suspendable else partial(pause_flow_run, poll_interval=POLL_SECONDS)
     get_run_logger().info("An operator has %s seconds to approve %s", settings.approval_timeout, planned.tag)
     try:
-        answer = wait(wait_for_input=form, timeout=settings.approval_timeout, key=key, **how)
+        answer = cast(Approval, wait(wait_for_input=form, timeout=settings.approval_timeout, key=key))
     except (FlowPauseTimeout, ValidationError):  # no answer to validate, where a run that timed out is run again
         raise approval.expired(planned, settings.approval_timeout) from None
     approved = approval.decision(planned, answer.approve, answer.approver, answer.note)

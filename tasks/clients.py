@@ -3,7 +3,7 @@
 A block is asked for by name and imported only when it exists: the packages behind the blocks are slow to load.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from prefect.client.orchestration import get_client
@@ -132,7 +132,7 @@ def _ecr_client(settings: Settings) -> Any:  # noqa: ANN401 - boto3 makes the cl
     if _exists("aws-credentials", settings.aws_credentials_block):
         from prefect_aws import AwsCredentials  # noqa: PLC0415
 
-        credentials = AwsCredentials.load(settings.aws_credentials_block)
+        credentials = cast(AwsCredentials, AwsCredentials.load(settings.aws_credentials_block))
         credentials.region_name = credentials.region_name or region
         return credentials.get_client("ecr")
     import boto3  # noqa: PLC0415

@@ -1,13 +1,11 @@
 """The task ``dispatch``: tells the other repository's flow that there are new images."""
 
 from datetime import UTC, datetime
-from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import httpx
 from prefect import task
 from prefect.client.orchestration import get_client
-from prefect.states import State
 
 from tasks.clients import github
 from tasks.core.errors import Unavailable
@@ -24,7 +22,7 @@ from tasks.runtime.skipped import skipped
     timeout_seconds=120,
     **RETRIES,
 )
-def dispatch(update: ImageUpdate, via: Transport) -> State[Any] | None:
+def dispatch(update: ImageUpdate, via: Transport) -> None:
     """Send an image update on its way. Inline, the flow itself goes on with it, and there is nothing to send.
 
     Raises:
@@ -33,7 +31,7 @@ def dispatch(update: ImageUpdate, via: Transport) -> State[Any] | None:
     """
     settings, log = load(), info()
     if via == "inline":
-        return skipped("Nothing to send: update-flowise-deployment follows as a subflow of this run.")
+        return skipped("Nothing to send: update-flowise-deployment follows as a subflow of this run.", None)
     if via == "repository-dispatch":
         settings.require("gitops_repo")
         github(settings, settings.gitops_repo).dispatch(update)

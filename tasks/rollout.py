@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from prefect import task
+from pydantic import SecretStr
 
 from tasks.clients import overlays
 from tasks.core.errors import DeliveryError, Inconclusive, RolloutFailed
@@ -55,7 +56,7 @@ def rollout(result: UpdateResult) -> Rollout:
         settings.pods_degraded_seconds,
     )
     goal = _goal(settings, result.environment, result.commit, result.images, patience.timeout)
-    with closing(_argo_cd(settings)) as argo:
+    with closing(_argo_cd(settings, settings.argocd_auth_token)) as argo:
         try:
             return wait_for_rollout(argo, application, goal, patience, log, partial(show_rollout, result))
         except (RolloutFailed, Inconclusive) as error:
@@ -96,7 +97,7 @@ def check_running(deployment: Deployment, images: Sequence[ImageRef]) -> None:
     application, endpoint = settings.application(environment), settings.endpoint(environment)
     if settings.argocd_server and settings.argocd_auth_token:
         goal = _goal(settings, environment, commit, images, WITHIN)
-        with closing(_argo_cd(settings)) as argo:
+        with closing(_argo_cd(settings, settings.argocd_auth_token)) as argo:
             argo_cd.check_running(argo, application, goal, WITHIN)
         log("%s runs %s, healthy", application, deployment.tag)
     else:
@@ -114,11 +115,11 @@ def _goal(
     return Goal(commit, images, history)
 
 
-def _argo_cd(settings: Settings) -> "ArgoCD":
+def _argo_cd(settings: Settings, token: SecretStr) -> "ArgoCD":
     from tasks.core.rollout.argocd import ArgoCD, Scope  # noqa: PLC0415
 
     scope = Scope(settings.argocd_project, settings.argocd_namespace)
-    return ArgoCD(settings.argocd_server, settings.argocd_auth_token, scope, settings.argocd_ca_file)
+    return ArgoCD(settings.argocd_server, token, scope, settings.argocd_ca_file)
 
 
 def look(environment: Environment) -> Health:
@@ -127,7 +128,7 @@ def look(environment: Environment) -> Health:
     if not settings.argocd_server or not settings.argocd_auth_token:
         return Health()
     try:
-        with closing(_argo_cd(settings)) as argo:
+        with closing(_argo_cd(settings, settings.argocd_auth_token)) as argo:
             health = argo.application(settings.application(environment), LOOK).status.health
     except DeliveryError as error:
         return Health(status="Unknown", words=one_line(error.message))

@@ -1,6 +1,9 @@
 """The tasks of ``watch-source``: look at the branch, compare with what was seen, start a run."""
 
+from typing import cast
+
 from prefect import task
+from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
@@ -38,7 +41,9 @@ def start_deploy(sha: str, key: str) -> str:
     """
     parameters = {"environment": "dev", "ref": sha, "actor": "watch-source"}
     try:
-        run = run_deployment(DEPLOY, parameters=parameters, timeout=0, as_subflow=False, idempotency_key=key)
+        run = cast(
+            FlowRun, run_deployment(DEPLOY, parameters=parameters, timeout=0, as_subflow=False, idempotency_key=key)
+        )
     except ObjectNotFound:
         raise no_deployment(DEPLOY) from None
     get_run_logger().info("%s runs as %s", DEPLOY, run.id)

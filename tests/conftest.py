@@ -10,6 +10,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,14 +54,14 @@ def _only_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     os.environ.update(HOME=str(home), DOCKER_CONFIG=str(home / "docker"), AWS_EC2_METADATA_DISABLED="true")
     connect = socket.socket.connect
 
-    def guarded(self: socket.socket, address: object) -> None:
+    def guarded(self: socket.socket, address: Any) -> None:
         if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
             raise OSError(f"tests do not leave this machine: {address}")
         connect(self, address)
 
-    socket.socket.connect = guarded
-    yield
-    socket.socket.connect = connect
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
     os.environ.clear()
     os.environ.update(before)
 

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from prefect.automations import Automation
@@ -52,7 +52,7 @@ def variable(name: str, value: str) -> Row:
 def run_environment(name: str, values: dict[str, str]) -> Row:
     """Make or change the block with the environment of a pool's runs; variables that it has besides stay."""
     try:
-        known = RunEnvironment.load(name).value
+        known = cast(RunEnvironment, RunEnvironment.load(name)).value
     except ValueError:  # Prefect's word for "not found"
         known = {}
     return block(RunEnvironment, name, value=known | values)[0]
@@ -108,7 +108,7 @@ def block(kind: type[Block], name: str, /, **values: Any) -> tuple[Row, UUID]:  
     """A block with these values; its other fields stay as they are. Only the names of fields are told."""
     wanted, changes = kind(**values), []
     try:
-        found = kind.load(name)
+        found = cast(Block, kind.load(name))
     except ValueError:  # Prefect's word for "not found"
         found = None
     if found:
@@ -116,7 +116,7 @@ def block(kind: type[Block], name: str, /, **values: Any) -> tuple[Row, UUID]:  
         wanted = kind(**{field: getattr(found, field) for field in kind.model_fields} | values)
     if changes or not found:
         wanted.save(name, overwrite=True)
-    identity = (found or wanted)._block_document_id
+    identity = cast(UUID, (found or wanted)._block_document_id)
     return Row("block", f"{kind.get_block_type_slug()}/{name}", _outcome(bool(found), changes)), identity
 
 

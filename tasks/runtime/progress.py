@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
+from typing import cast
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -44,7 +45,9 @@ class Shown:
             if self._artifact:
                 update_progress_artifact(self._artifact, percent)
             else:
-                self._artifact = create_progress_artifact(percent, self._key, self._key.replace("-", " ", 1))
+                self._artifact = cast(
+                    UUID, create_progress_artifact(percent, self._key, self._key.replace("-", " ", 1))
+                )
         except Exception as error:  # whatever it is: the build is worth more than its picture
             get_run_logger().debug("The progress of %s is not shown: %s", self._key, error)
 

@@ -1,15 +1,18 @@
 """Steps that had nothing to do."""
 
-from typing import Any
+from typing import TypeVar, cast
 
-from prefect.states import Completed, State
+from prefect import State
+from prefect.states import Completed
 
-
-def skipped(why: str, value: Any = None) -> State[Any]:  # noqa: ANN401 - whatever the task returns
-    """Return the state of a task that ends as Skipped instead of Completed; see :func:`value_of`."""
-    return Completed(name="Skipped", message=why, data=value)
+Value = TypeVar("Value")
 
 
-def value_of(returned: Any) -> Any:  # noqa: ANN401
+def skipped(why: str, value: Value) -> Value:
+    """Return the value in a state that ends a flow or task as Skipped instead of Completed; see :func:`value_of`."""
+    return cast(Value, Completed(name="Skipped", message=why, data=value))
+
+
+def value_of(returned: Value) -> Value:
     """Return a task's value: Prefect hands a state that a task returns to its caller as it is."""
-    return returned.result() if isinstance(returned, State) else returned
+    return cast(Value, returned.result()) if isinstance(returned, State) else returned

@@ -8,7 +8,8 @@ from prefect.context import FlowRunContext
 
 def starter() -> str:
     """Who started this run: Prefect's word for it where there is one, else this machine's user."""
-    creator = FlowRunContext.get().flow_run.created_by
+    context = FlowRunContext.get()
+    creator = context.flow_run.created_by if context and context.flow_run else None
     if creator and creator.display_value:
         return creator.display_value
     try:

@@ -52,8 +52,7 @@ def show(folder: Path, *, stay: bool) -> int:
         console.rule("First run: a new commit")
         first = deploy(here)
         console.rule("Second run: the same commit")
-        second = deploy(here) if first else None
-        if not second:
+        if not first or not (second := deploy(here)):
             return 1
         summarize(here, first, second)
         if stay:
@@ -70,12 +69,12 @@ def deploy(here: Stage) -> dict[str, Any] | None:
     ) as run:
         errors = threading.Thread(target=follow, args=(run.stderr,))
         errors.start()
-        answer = run.stdout.read()
+        answer = run.stdout.read() if run.stdout else ""
         errors.join()
     if run.returncode:
         console.print(f"[red]The run ended with {run.returncode}.")
         return None
-    return json.loads(answer.splitlines()[-1])
+    return dict(json.loads(answer.splitlines()[-1]))
 
 
 def follow(lines: Iterator[str]) -> None:

@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ class Ecr:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    @property
+    @cached_property
     def client(self) -> Any:
         """A boto3 client for it, whatever the environment says."""
         return _client(self.endpoint_url)
@@ -84,7 +85,7 @@ class Ecr:
             immutable: a tag can't be given to another image.
             movable: wildcards for the tags that can, even so.
         """
-        mutability = {"imageTagMutability": "IMMUTABLE" if immutable else "MUTABLE"}
+        mutability: dict[str, Any] = {"imageTagMutability": "IMMUTABLE" if immutable else "MUTABLE"}
         if immutable and movable:
             filters = [{"filterType": "WILDCARD", "filter": each} for each in movable]
             mutability = {
@@ -98,7 +99,7 @@ class Ecr:
         """Delete every repository, and its images from the registry."""
         for repository in self.client.describe_repositories()["repositories"]:
             name = repository["repositoryName"]
-            for digest in {self.images.digest(name, tag) for tag in self.images.tags(name)} - {None}:
+            for digest in filter(None, {self.images.digest(name, tag) for tag in self.images.tags(name)}):
                 self.images.delete(name, digest)
             self.client.delete_repository(repositoryName=name, force=True)
 
@@ -207,9 +208,9 @@ class _DataPlane:
 
     def _immovable(self, name: str, reference: str, manifest: bytes) -> bool:
         """Whether the reference is a tag that means something else and has to go on doing so."""
-        repository = self._repository(name)
+        repository = self._repository(name) or {}
         movable = [each["filter"] for each in repository.get("imageTagMutabilityExclusionFilters", ())]
-        if repository["imageTagMutability"] not in ("IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION"):
+        if repository.get("imageTagMutability") not in ("IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION"):
             return False
         if any(fnmatchcase(reference, each) for each in movable):
             return False
@@ -228,7 +229,7 @@ class _DataPlane:
 
     def _repository(self, name: str) -> dict[str, Any] | None:
         try:
-            return self._control.describe_repositories(repositoryNames=[name])["repositories"][0]
+            return dict(self._control.describe_repositories(repositoryNames=[name])["repositories"][0])
         except self._control.exceptions.RepositoryNotFoundException:
             return None
 

@@ -51,7 +51,9 @@ class GitAnswer(Response):
             env=self._environment,
             start_new_session=True,
         )
-        feeding = asyncio.create_task(_feed(self._request, process))
+        assert process.stdin
+        assert process.stdout
+        feeding = asyncio.create_task(_feed(self._request, process, process.stdin))
         try:
             await _pass_on(process.stdout, send)
         finally:
@@ -84,12 +86,12 @@ def _config() -> dict[str, str]:
     return pairs
 
 
-async def _feed(request: Request, process: Process) -> None:
+async def _feed(request: Request, process: Process, stdin: asyncio.StreamWriter) -> None:
     try:
         async for chunk in request.stream():
-            process.stdin.write(chunk)
-            await process.stdin.drain()
-        process.stdin.close()
+            stdin.write(chunk)
+            await stdin.drain()
+        stdin.close()
     except ClientDisconnect:
         _kill(process)  # half a push must not look like a whole one
     except ConnectionError:

@@ -46,7 +46,7 @@ def commit(sha: str, **files: list[str]) -> dict[str, Any]:
     """A commit of a push; ``added``, ``modified`` and ``removed`` are lists of paths."""
     who = {"name": "Mona", "email": "mona@example.com", "username": "mona"}
     about = {"tree_id": "d" * 40, "distinct": True, "message": "Change files", "timestamp": "2026-01-01T00:00:00Z"}
-    listed = {"added": [], "removed": [], "modified": []} | files
+    listed: dict[str, list[str]] = {"added": [], "removed": [], "modified": []} | files
     return {"id": sha, **about, "url": f"https://github.com/c/{sha}", "author": who, "committer": who, **listed}
 
 

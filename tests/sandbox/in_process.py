@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -14,7 +15,7 @@ from tests.sandbox.processes import SandboxError
 
 _START_SECONDS = 10
 # Docker tries TLS first, which uvicorn would warn about; an application's own headers stay as they are.
-_OPTIONS = {
+_OPTIONS: dict[str, Any] = {
     "log_config": None,
     "log_level": "error",
     "server_header": False,

@@ -26,7 +26,7 @@ def postgres() -> Iterator[str]:
         if os.getuid() == 0:
             shutil.chown(folder, "postgres", "postgres")
             user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-        made = [
+        made: list[str | Path] = [
             *user,
             programs / "initdb",
             "--pgdata",
@@ -38,7 +38,7 @@ def postgres() -> Iterator[str]:
         subprocess.run(made, cwd=folder, check=True, capture_output=True)
         options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": folder, "fsync": "off"}
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        command = [*user, programs / "postgres", "-D", folder / "data", "-p", str(port), *settings]
+        command: list[str | Path] = [*user, programs / "postgres", "-D", folder / "data", "-p", str(port), *settings]
         log = folder / "log"
         with running(command, log=log, ready=lambda: "ready to accept connections" in log.read_text()):
             yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"

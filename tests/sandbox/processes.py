@@ -30,7 +30,7 @@ def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def answers(url: str) -> bool:
@@ -69,7 +69,7 @@ def running(
     process = _start(command, log, env, folder or log.parent)
     try:
         with _guarded(process.pid, grace):
-            _wait(process, log, ready, timeout)
+            _wait(process, str(command[0]), log, ready, timeout)
             yield process
     finally:
         _stop_group(process, grace)
@@ -108,15 +108,15 @@ def _guarded(group: int, grace: float) -> Iterator[None]:
         guard.communicate()
 
 
-def _wait(process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool], timeout: float) -> None:
+def _wait(process: subprocess.Popen[bytes], name: str, log: Path, ready: Callable[[], bool], timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while process.poll() is None:
         if ready():
             return
         if time.monotonic() > deadline:
-            raise SandboxError(f"{process.args[0]} wasn't ready after {timeout:.0f} s.\n{_tail(log)}")
+            raise SandboxError(f"{name} wasn't ready after {timeout:.0f} s.\n{_tail(log)}")
         time.sleep(0.05)
-    raise SandboxError(f"{process.args[0]} ended with code {process.returncode}.\n{_tail(log)}")
+    raise SandboxError(f"{name} ended with code {process.returncode}.\n{_tail(log)}")
 
 
 def _tail(log: Path, lines: int = 20) -> str:

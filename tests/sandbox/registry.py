@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -40,20 +41,21 @@ class Registry:
 
     def digest(self, repository: str, tag: str) -> str | None:
         """The digest behind a tag, or ``None``."""
-        return self._ask("HEAD", f"{repository}/manifests/{tag}", missing_ok=True).headers.get("Docker-Content-Digest")
+        answer = self._ask("HEAD", f"{repository}/manifests/{tag}", missing_ok=True)
+        return dict(answer.headers).get("docker-content-digest")
 
-    def manifest(self, repository: str, reference: str) -> dict:
+    def manifest(self, repository: str, reference: str) -> dict[str, Any]:
         """The manifest behind a tag or digest."""
-        return self._ask("GET", f"{repository}/manifests/{reference}").json()
+        return dict(self._ask("GET", f"{repository}/manifests/{reference}").json())
 
     def blob(self, repository: str, digest: str) -> bytes:
         """A layer or an image's configuration."""
         return self._ask("GET", f"{repository}/blobs/{digest}").content
 
-    def config(self, repository: str, reference: str) -> dict:
+    def config(self, repository: str, reference: str) -> dict[str, Any]:
         """An image's configuration: its platform, environment, command and history."""
         digest = self.manifest(repository, reference)["config"]["digest"]
-        return json.loads(self.blob(repository, digest))
+        return dict(json.loads(self.blob(repository, digest)))
 
     def push(self, repository: str, tag: str, note: str = "") -> str:
         """Push an image without layers and answer its digest; another note makes another image."""
@@ -64,7 +66,7 @@ class Registry:
         manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPES[1], "config": config, "layers": []}
         body = json.dumps(manifest).encode()
         self._ask("PUT", f"{repository}/manifests/{tag}", content=body, media_type=MANIFEST_TYPES[1])
-        return _descriptor(body)["digest"]
+        return str(_descriptor(body)["digest"])
 
     def delete(self, repository: str, digest: str) -> None:
         """Delete a manifest, and with it every tag that means it."""
@@ -95,7 +97,7 @@ class Registry:
         return answer
 
 
-def _descriptor(content: bytes) -> dict:
+def _descriptor(content: bytes) -> dict[str, Any]:
     return {"digest": f"sha256:{sha256(content).hexdigest()}", "size": len(content)}
 
 
@@ -149,7 +151,7 @@ def _write_config(workdir: Path, server: Registry, notify: str | None) -> Path:
     return path
 
 
-def _endpoint(url: str) -> dict:
+def _endpoint(url: str) -> dict[str, Any]:
     return {"name": "sandbox", "url": url, "timeout": "5s", "threshold": 3, "backoff": "1s"}
 
 

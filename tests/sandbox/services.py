@@ -24,6 +24,6 @@ def mark(items: Iterable[pytest.Item]) -> None:
     """Mark each test with the kinds of programs that its fixtures start, directly or through other fixtures."""
     for item in items:
         definitions = item._fixtureinfo.name2fixturedefs.values() if isinstance(item, pytest.Function) else ()
-        kinds = {getattr(overriding[-1].func, "starts", None) for overriding in definitions} - {None}
+        kinds = {getattr(overriding[-1].func, "starts", "") for overriding in definitions} - {""}
         for kind in sorted({SERVICE, *kinds}) if kinds else ():
             item.add_marker(kind)

@@ -90,9 +90,9 @@ def test_without_that_image_nothing_is_cached(private: PrivateEngine, fresh: Reg
     assert cached(lines) == []
 
 
-def test_a_base_image_from_a_private_registry(private: PrivateEngine, guarded: Registry, deliver: Callable) -> None:
-    deliver(f"{SHELL}RUN echo base > /base\n", guarded.host)
-    base = f"{guarded.host}/app@{guarded.digest('app', 'latest')}"
+def test_a_base_image_from_a_private_registry(private: PrivateEngine, closed: Registry, deliver: Callable) -> None:
+    deliver(f"{SHELL}RUN echo base > /base\n", closed.host)
+    base = f"{closed.host}/app@{closed.digest('app', 'latest')}"
     private.empty()
-    deliver(f'FROM {base}\nRUN ["/bin/busybox", "test", "-e", "/base"]\nLABEL on=top\n', guarded.host)
-    assert guarded.config("app", "latest")["config"]["Labels"] == {"on": "top"}
+    deliver(f'FROM {base}\nRUN ["/bin/busybox", "test", "-e", "/base"]\nLABEL on=top\n', closed.host)
+    assert closed.config("app", "latest")["config"]["Labels"] == {"on": "top"}
