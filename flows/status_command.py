@@ -4,11 +4,13 @@ import argparse
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flows.overview import overview
 from tasks.core.errors import DeliveryError
 from tasks.core.report.overview import Overview, row
 from tasks.core.settings import load
+from tasks.core.text import plain
 from tasks.read_status import status_now
 
 
@@ -37,5 +39,5 @@ def table(view: Overview) -> Table:
     columns = [name for name in (lines[0] if lines else ()) if any(line[name] for line in lines)]
     made = Table(*columns, title=f"GitOps commit {view.status.commit[:7]}, {view.at:%Y-%m-%d %H:%M} UTC")
     for line in lines:
-        made.add_row(*(line[name] for name in columns))
+        made.add_row(*(Text(plain(line[name])) for name in columns))
     return made

@@ -41,7 +41,7 @@ def update_kustomization(
         origin: where the images come from, if nothing was built for the update.
 
     Raises:
-        InvalidInput: the overlay is no kustomization, or an image is in an unknown registry; nothing was changed.
+        InvalidInput: the overlay isn't a kustomization, or an image is in an unknown registry; nothing was changed.
         NotFound: the overlay isn't there, or an image isn't in its registry; nothing was changed.
         PushRefused, AccessDenied, Unavailable, LostRace: as the git server answers.
     """

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.core.models import ENVIRONMENTS, IMAGES, SHA_PATTERN, Approval, ImageUpdate, Origin, Value
+from tasks.core.text import LONGEST, one_line
 
 LINES = {
     "Triggered by": "actor",
@@ -77,7 +78,7 @@ def parse(text: str) -> dict[str, Any] | None:
     if not found:
         return None
     pairs = [line.partition(": ") for line in text[found.end() :].split("\n")]
-    known = {FIELDS[name]: value.strip() for name, _, value in pairs if name in FIELDS and value.strip()}
+    known = {FIELDS[name]: one_line(value, LONGEST) for name, _, value in pairs if name in FIELDS and value.strip()}
     digests = {DIGESTS[name]: value.strip() for name, _, value in pairs if name in DIGESTS}
     if not re.fullmatch(SHA_PATTERN, known.get("sha", "")):
         known.pop("sha", None)  # git is asked for it, so it must not be an option

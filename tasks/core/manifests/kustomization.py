@@ -45,7 +45,7 @@ def set_images(text: str, images: Sequence[ImageRef], *, where: str = "kustomiza
         The new text; the very same one if it says all this already.
 
     Raises:
-        InvalidInput: an image is not well-formed, or has neither tag nor digest; the text is no kustomization; or
+        InvalidInput: an image is not well-formed, or has neither tag nor digest; the text isn't a kustomization; or
             an anchor, an alias or a merge key ties the entry to something that would change with it; or a later
             entry, for the new name, would override this one.
     """
@@ -73,7 +73,7 @@ def read_images(text: str, *, where: str = "kustomization.yaml") -> list[ImageRe
     """What a kustomization says of its images, in its order; numbers and the like come back as they are written.
 
     Raises:
-        InvalidInput: the text is no kustomization.
+        InvalidInput: the text isn't a kustomization.
     """
     return [image(entry) for entry in Overlay.of(parse(text, where)).entries]
 
@@ -150,7 +150,7 @@ def _set_image(before: Overlay, ref: ImageRef, images: Sequence[ImageRef]) -> Ov
             after = _spliced(after, splices)
         if not before.named(ref.name):
             after = _spliced(after, _append(after, [("name", ref.name), *_wanted(ref)]))
-    except InvalidInput:  # the result is no kustomization any more
+    except InvalidInput:  # the result isn't a kustomization any more
         raise _tied(before, ref) from None
     if after is not before:
         _verify(before, after, ref, images)
