@@ -38,6 +38,7 @@ from tasks.runtime.skipped import value_of
 from tasks.runtime.starter import starter
 from tasks.set_env import set_env
 from tasks.summary import summarize_deploy
+from tasks.tag_latest import tag_latest
 from tasks.update_kustomization import update_kustomization
 
 BUILDING = (
@@ -78,6 +79,7 @@ def deploy_to_k8s(
     target = set_env(environment, ref, node_version, tag_version)
     with said_if_stopped(BUILDING), checkout(source_repository(settings), target.sha, settings.work_dir) as source:
         server, ui = build_images(target, source, force and not asked_before())
+    server, ui = tag_latest(target, server, ui)
     update = image_update(target, server, ui, actor or starter())
     dispatch(update, via)
     result = DeployResult(

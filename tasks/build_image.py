@@ -1,6 +1,7 @@
 """The tasks ``build-server`` and ``build-ui``: an image of a commit in the registry, built only where it has to be."""
 
 import hashlib
+import re
 from contextlib import closing
 from typing import Any
 
@@ -9,7 +10,7 @@ from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from tasks.clients import registry
+from tasks.clients import image_in_registry, registry
 from tasks.core.build.context import Source
 from tasks.core.build.tags import point_tags
 from tasks.core.images import ImageSpec
@@ -30,7 +31,7 @@ def build_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     target: Target = parameters["target"]
     settings, name = load(), context.task.name
     image: ImageSpec = getattr(settings.images, name.removeprefix("build-"))
-    where = settings.ecr_registry.replace(":", "-")
+    where = re.sub("[:/]", "-", settings.ecr_registry)
     described = hashlib.sha256(image.model_dump_json().encode()).hexdigest()[:12]
     return f"{name}-{where}-{target.sha}-node{target.node_version}-{described}"
 
@@ -63,6 +64,7 @@ def build_image(image: ImageSpec, target: Target, source: Source, force: bool) -
         NotFound, BuildFailed, InvalidInput, Conflict, AccessDenied, Unavailable: see ``tasks.core.build.publish``.
     """
     with closing(registry(load())) as connected:
+        image = image_in_registry(load(), image)
         connected.check(image.name)
         inputs = source.inputs(image, image.arguments(target.node_version))
         found = None if force else _same(connected, image, inputs)

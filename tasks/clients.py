@@ -8,12 +8,14 @@ from urllib.parse import urlsplit
 
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from tasks.core import git
+from tasks.core.errors import InvalidInput
 from tasks.core.git.branch import Identity
 from tasks.core.gitops.commit_message import MessageStyle
 from tasks.core.gitops.writer import GitOps
+from tasks.core.images import ImageSpec
 from tasks.core.models import ENVIRONMENTS, Environment
 from tasks.core.registry.oci import Registry, is_ecr
 from tasks.core.settings import Settings
@@ -76,12 +78,28 @@ def registry(settings: Settings, host: str = "", timeout: float = 30) -> Registr
         InvalidInput: ``ECR_REGISTRY`` is not set, or is no host.
     """
     settings.require("ecr_registry")
-    host = host or settings.ecr_registry
+    host = (host or settings.ecr_registry).partition("/")[0]
     if not is_ecr(host):
         return Registry(host, timeout)
     from tasks.core.registry.ecr import Ecr  # noqa: PLC0415 - boto3 is slow to load and only ECR needs it
 
     return Ecr(host, _ecr_client(settings), create=settings.ecr_create_repositories)
+
+
+def image_in_registry(settings: Settings, image: ImageSpec) -> ImageSpec:
+    """Return an image's description with the registry's project in front of its name.
+
+    Raises:
+        InvalidInput: ``ECR_REGISTRY`` has something else than a project behind its host.
+    """
+    _, slash, project = settings.ecr_registry.partition("/")
+    try:
+        return ImageSpec(**{**dict(image), "name": f"{project}/{image.name}"}) if slash else image
+    except ValidationError:
+        raise InvalidInput(
+            f"ECR_REGISTRY {settings.ecr_registry[:100]!r} has no project behind its host.",
+            "Give host[:port], or host[:port]/project in lower case.",
+        ) from None
 
 
 def github_token(settings: Settings) -> SecretStr | None:

@@ -40,7 +40,8 @@ def get_digest(build: Build, target: Target) -> BuiltImage | None:
             log("%s@%s was built before, but the registry has it no longer", build.repository, build.digest)
             return None
         tags = point_tags(connected, build.repository, build.digest, target.tags, log)
-        uri = f"{connected.host}/{build.repository}:{target.tag}"
+        name = f":{target.tag}" if target.tag in tags else f"@{build.digest}"
+        uri = f"{connected.host}/{build.repository}{name}"
     log("%s is %s%s", uri, build.digest, f", not built again: {reused}" if reused else "")
     return BuiltImage(
         uri=uri, repository=build.repository, tags=tags, digest=build.digest, built=not reused, reused=reused

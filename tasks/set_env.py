@@ -30,6 +30,14 @@ def set_env(environment: Environment, ref: str, node_version: str, tag_version: 
         NotFound, AccessDenied, Unavailable: as the git server answers.
     """
     settings = load()
-    found = target.target(source_repository(settings), environment, ref, node_version, tag_version, settings.work_dir)
+    found = target.target(
+        source_repository(settings),
+        environment,
+        ref,
+        node_version,
+        tag_version,
+        settings.work_dir,
+        settings.default_node_version,
+    )
     get_run_logger().info("%s is %s, tag %s, for %s", ref, found.sha, found.tag, environment)
     return found

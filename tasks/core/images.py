@@ -1,6 +1,6 @@
 """What the two images of a delivery are made from: data, with the user's own two as the default."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -20,7 +20,8 @@ class ImageSpec(Value):
     """How one image is made.
 
     Args:
-        name: its name in the manifests, and its repository in the registry.
+        name: its repository in the registry.
+        manifest_name: its name in the manifests; by default ``name``, or the last part of it.
         dockerfile: a path inside of the context.
         context: a folder of the source repository.
         paths: patterns of ``.dockerignore``, here for what the context consists of; everything by default.
@@ -29,6 +30,7 @@ class ImageSpec(Value):
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+([._/-]+[a-z0-9]+)*$", max_length=255)]
+    manifest_name: Line = ""
     dockerfile: InRepository
     context: InRepository = "."
     paths: tuple[Annotated[Line, Field(min_length=1)], ...] = ()
@@ -36,6 +38,11 @@ class ImageSpec(Value):
     platform: Annotated[str, Field(pattern=r"^[a-z0-9]+(/[a-z0-9]+){1,2}$")] = "linux/amd64"
 
     _supported = model_validator(mode="before")(image_rules.supported)
+
+    def entry(self, known: Collection[str]) -> str:
+        """Return the name of its entry in an overlay that has entries of these names."""
+        last = self.name.rpartition("/")[2]
+        return self.manifest_name or (last if last in known and self.name not in known else self.name)
 
     @property
     def folder(self) -> str:
@@ -62,14 +69,14 @@ class Images(Value):
         """Each image's description, by its field."""
         return {image: getattr(self, image) for image in IMAGES}
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What they are called in the manifests."""
-        return tuple(spec.name for spec in self.specs.values())
+    def entries(self, known: Collection[str]) -> tuple[str, ...]:
+        """Return the names of their entries in an overlay that has entries of these names."""
+        return tuple(spec.entry(known) for spec in self.specs.values())
 
     @model_validator(mode="after")
     def _distinct(self) -> "Images":
-        for name in self.names:
-            if self.names.count(name) > 1:
+        names = [spec.name for spec in self.specs.values()]
+        for name in names:
+            if names.count(name) > 1:
                 raise ValueError(f"both images are called {name}")
         return self

@@ -147,18 +147,20 @@ class ImageUpdate(Value):
 class Target(Value):
     """What set-env decides: which commit goes where, and what its images are called.
 
-    ``tag`` is the seven-character sha, with ``tag_version`` in front where one was given.
+    ``tag`` is the seven-character sha, with ``tag_version`` in front where one was given; ``suffix``, at the end of all
+    tags, tells another version of Node.js than the usual one.
     """
 
     environment: Environment
     sha: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
     tag: Tag
     node_version: NodeVersion
+    suffix: str = ""
 
     @property
-    def tags(self) -> tuple[str, ...]:
-        """The tags each image gets: the release's own, ``latest``, and the full sha."""
-        return (self.tag, "latest", self.sha)
+    def tags(self) -> tuple[str, str]:
+        """Return the tags that each image gets: the release's own, and the full sha."""
+        return self.tag, f"{self.sha}{self.suffix}"
 
 
 class Build(Value):

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tasks.core.errors import InvalidInput
 from tasks.core.images import Images
-from tasks.core.models import Environment, Render, Transport
+from tasks.core.models import Environment, NodeVersion, Render, Transport
 
 ASKED_BY_DEFAULT: tuple[Environment, ...] = ("production",)
 """Environments for which runs of deployments ask unless ``APPROVAL_REQUIRED`` says otherwise."""
@@ -121,9 +121,13 @@ class Settings(BaseSettings):
     commit_lines: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_lines)] = Field(
         (), description="Lines that are added to the GitOps commits' messages, such as `Ticket: OPS-7`; or a JSON list."
     )
+    default_node_version: NodeVersion = Field(
+        "20", description="Node.js version whose images get the plain tags; those of others end with `-node22`, say."
+    )
     ecr_registry: str = Field(
         "",
-        description="Registry host[:port]. `*.dkr.ecr.*` means Amazon ECR, others a plain OCI registry.",
+        description="Registry `host[:port]`, with a project behind it if it has those: `harbor.example.com/team`."
+        " `*.dkr.ecr.*` means Amazon ECR, others a plain OCI registry.",
     )
     image_registries: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (),
@@ -172,7 +176,7 @@ class Settings(BaseSettings):
     images: Annotated[Images, NoDecode, BeforeValidator(_json)] = Field(
         default_factory=Images,
         description="The two images, where they differ from Flowise's: JSON with the keys `server` and `ui`, each with"
-        " `name`, `dockerfile`, `context`, `paths`, `build_args`, `platform` as needed.",
+        " `name`, `manifest_name`, `dockerfile`, `context`, `paths`, `build_args`, `platform` as needed.",
     )
     auto_rollback: Annotated[tuple[Environment, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (),

@@ -101,7 +101,7 @@ def build_and_push(
             released = docker_engine.without_cache(engine, image, name, options.timeout)
             sent.result()
             beside.submit(limit_cache, engine, options.cache_size)
-            digest = _push(engine, released, registry, image.name, options.first or target.sha, log)
+            digest = _push(engine, released, registry, image.name, options.first or target.tags[-1], log)
         if registry.digest(image.name, digest) != digest:
             raise Unavailable(f"{registry.host} doesn't have {image.name}@{digest}, which the engine has just pushed.")
         point_tags(registry, image.name, digest, target.tags, log)

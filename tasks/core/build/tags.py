@@ -12,8 +12,8 @@ def point_tags(
 ) -> tuple[str, ...]:
     """Make these tags mean this digest, without sending a layer, and return those that do.
 
-    ``latest`` and the tag of an image's inputs stay behind, with a line in the log, where the repository's tags are
-    immutable.
+    Where the repository's tags are immutable, ``latest`` and the tag of an image's inputs stay as they are, with a line
+    in the log.
 
     Raises:
         NotFound: the registry does not have the digest.

@@ -15,6 +15,7 @@ from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.git.branch import DEPTH, Branch, Commit
 from tasks.core.gitops import commit_message
 from tasks.core.gitops.overlay import Overlays, images_at, overlay_of
+from tasks.core.images import Images
 from tasks.core.manifests.sources import FILE_NAMES
 from tasks.core.models import IMAGES, Environment, ImageRef, ImageUpdate, Value
 
@@ -69,11 +70,11 @@ class Ledger:
     Args:
         branch: the GitOps branch, fetched.
         overlays: where the overlays are.
-        names: the two images' names, the server's first.
+        images: the two images.
     """
 
-    def __init__(self, branch: Branch, overlays: Overlays, names: Sequence[str]) -> None:
-        self._branch, self._overlays, self._names = branch, overlays, names
+    def __init__(self, branch: Branch, overlays: Overlays, images: Images) -> None:
+        self._branch, self._overlays, self._two = branch, overlays, images
         self._images = dict[tuple[str, str], dict[str, ImageRef]]()
 
     def prepare(self, environment: Environment) -> None:
@@ -147,7 +148,7 @@ class Ledger:
         return next((each for each in told if self._agrees(each, now)), None)
 
     def _agrees(self, told: Deployment, images: Mapping[str, ImageRef]) -> bool:
-        digests = zip(self._names, (told.digests.get(image) for image in IMAGES), strict=True)
+        digests = zip(self._two.entries(images), (told.digests.get(image) for image in IMAGES), strict=True)
         return all(not digest or (name in images and images[name].digest == digest) for name, digest in digests)
 
     def _images_at(self, environment: Environment, commit: str) -> dict[str, ImageRef]:
@@ -159,7 +160,8 @@ class Ledger:
             found: Sequence[ImageRef] = ()
             with suppress(NotFound, InvalidInput):
                 found = images_at(self._branch, overlay, commit)
-            self._images[overlay, commit] = {each.name: each for each in found if each.name in self._names}
+            names = self._two.entries({each.name for each in found})
+            self._images[overlay, commit] = {each.name: each for each in found if each.name in names}
         return self._images[overlay, commit]
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.git.branch import Branch
 from tasks.core.git.paths import look
+from tasks.core.images import Images
 from tasks.core.manifests import kustomization
 from tasks.core.manifests.sources import FILE_NAMES
 from tasks.core.models import Environment, ImageChange, ImageRef
@@ -94,7 +95,7 @@ def images_at(branch: Branch, overlay: str, commit: str | None = None) -> tuple[
     return tuple(kustomization.read_images(_text(branch.read(path, commit), path), where=path))
 
 
-def changed_by_hand(branch: Branch, overlay: str, since: str, names: Collection[str]) -> bool:
+def changed_by_hand(branch: Branch, overlay: str, since: str, images: Images) -> bool:
     """Whether an overlay names other versions of these images than at the commit that deployed them.
 
     Raises:
@@ -106,6 +107,7 @@ def changed_by_hand(branch: Branch, overlay: str, since: str, names: Collection[
         then = images_at(branch, overlay, since)
     except (NotFound, InvalidInput):
         return True
+    names = images.entries({image.name for image in now})
     return {image for image in now if image.name in names} != {image for image in then if image.name in names}
 
 

@@ -23,7 +23,7 @@ def running(
         if not deployed:
             raise NotFound(f"{environment} has no deployment yet.", f"Deploy to {environment} first.")
         folder = overlay.overlay_of(repository.overlays, environment)
-        if overlay.changed_by_hand(branch, folder, deployed[0].arrived, repository.images.names):
+        if overlay.changed_by_hand(branch, folder, deployed[0].arrived, repository.images):
             raise _by_hand(deployed[0])
         images = overlay.images_at(branch, folder)
     update, entries = update_as_deployed(repository, deployed[0], images, to, actor=actor, run=run)

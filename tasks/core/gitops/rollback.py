@@ -49,8 +49,7 @@ def earlier(
     with on_branch(repository) as branch:
         ledger = repository.ledger(branch)
         newest = next(iter(ledger.newest(environment)), None)
-        names = repository.images.names
-        by_hand = newest is not None and overlay.changed_by_hand(branch, folder, newest.arrived, names)
+        by_hand = newest is not None and overlay.changed_by_hand(branch, folder, newest.arrived, repository.images)
         if of and newest:
             _check_there(of, newest, by_hand=by_hand)
         found = ledger.search(lambda deployed: _proven(deployed, good), environment) if good else None

@@ -95,7 +95,7 @@ def _environment(branch: Branch, repository: GitOps, environment: Environment, s
         environment=environment,
         images=images,
         history=history,
-        by_hand=bool(told) and overlay.changed_by_hand(branch, folder, told[0].arrived, repository.images.names),
+        by_hand=bool(told) and overlay.changed_by_hand(branch, folder, told[0].arrived, repository.images),
     )
 
 

@@ -72,7 +72,7 @@ class GitOps:
 
     def ledger(self, branch: Branch) -> Ledger:
         """The deployments on a branch of this repository."""
-        return Ledger(branch, self.overlays, self.images.names)
+        return Ledger(branch, self.overlays, self.images)
 
 
 def proposal(environment: Environment) -> str:
@@ -114,11 +114,13 @@ def _branch(repository: GitOps, name: str, folder: Path) -> Branch:
     return Branch(repository.where, name, folder / f"{name.replace('/', '-')}.git")
 
 
-def images_of(update: ImageUpdate, registry: str, images: Images) -> list[ImageRef]:
-    """What the overlay has to say: by digest where there is one, else by tag."""
-    wanted = ((spec.name, update.digests[image]) for image, spec in images.specs.items())
+def images_of(update: ImageUpdate, registry: str, images: Images, there: Sequence[ImageRef]) -> list[ImageRef]:
+    """What the overlay has to say, which has these entries: by digest where there is one, else by tag."""
+    known = {each.name for each in there}
+    wanted = ((spec, update.digests[image]) for image, spec in images.specs.items())
     return [
-        ImageRef(name, f"{registry}/{name}", None if digest else update.tag, digest or None) for name, digest in wanted
+        ImageRef(spec.entry(known), f"{registry}/{spec.name}", None if digest else update.tag, digest or None)
+        for spec, digest in wanted
     ]
 
 
@@ -145,7 +147,7 @@ def update_as_deployed(
         InvalidInput: the overlay named an image without a tag or a digest, or not at all.
     """
     named = {image.name: image for image in images if image.tag or image.digest}
-    names = repository.images.names
+    names = repository.images.entries(named)
     missing = [name for name in names if name not in named]
     if missing:
         raise InvalidInput(
@@ -186,7 +188,7 @@ def write(
     Args:
         repository: where the overlays are.
         update: what to write.
-        registry: the registry the images are in, ``host[:port]``.
+        registry: the registry the images are in, ``host[:port]``, with its project.
         log: is called with each line of progress.
         force: also replace a newer source commit, and write again what was rolled back.
         dry_run: only tell what would be written, or why nothing would.
@@ -200,7 +202,8 @@ def write(
         LostRace: other writers were faster for two minutes.
     """
     started, lost = time.monotonic(), 0
-    images = origin.images if origin else images_of(update, registry, repository.images)
+    at = overlay.overlay_of(repository.overlays, update.environment)
+    images = list(origin.images) if origin else []
     _check_registries(images, (registry, *repository.registries))
     with temp_dir(repository.work_dir) as folder, _branch(repository, repository.branch, folder) as branch:
         while True:
@@ -209,9 +212,10 @@ def write(
                     log(f"{branch.where.url} {branch.name} is at {fetch(branch)[:7]}")
                     ledger = repository.ledger(branch)
                     ledger.prepare(update.environment)
-                    place = overlay.overlay_of(repository.overlays, update.environment)
-                    overlay.check_own(branch, place, repository.others(update.environment))
-                    edit = overlay.edit(branch, place, images)
+                    overlay.check_own(branch, at, repository.others(update.environment))
+                    if not origin:
+                        images = images_of(update, registry, repository.images, overlay.images_at(branch, at))
+                    edit = overlay.edit(branch, at, images)
                     planned = _planned(branch, update, edit, images, origin)
                     if edit.diff:
                         planned = _weighed(repository, ledger, update, planned, edit, folder, force=force)

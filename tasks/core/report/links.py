@@ -21,10 +21,10 @@ IN_ECR = re.compile(
 
 def of_deploy(result: DeployResult, settings: Settings) -> str:
     """A line with links to the source commit, the images, and where the second flow ran inline, what it did."""
-    images = result.images
+    images, host = result.images, settings.ecr_registry.partition("/")[0]
     return _line(
         (f"source commit {result.sha[:7]}", commit(settings.source_repo, settings, result.sha)),
-        *((image.repository, in_ecr(f"{settings.ecr_registry}/{image.repository}")) for image in images),
+        *((image.repository, in_ecr(f"{host}/{image.repository}")) for image in images),
         *(_update(result.update, settings) if result.update else ()),
     )
 

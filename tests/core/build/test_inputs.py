@@ -449,6 +449,22 @@ def test_arguments_that_would_stay_readable(name: str) -> None:
     assert ImageSpec(**{**dict(APP), "build_args": {"MONKEY": "x", "EDITION": ""}}).build_args
 
 
+ENTRIES = {
+    ("flowise-server", "", ("flowise-server",)): "flowise-server",
+    ("flowise-server", "", ()): "flowise-server",
+    ("team/flowise-server", "", ("flowise-server",)): "flowise-server",
+    ("team/flowise-server", "", ("team/flowise-server", "flowise-server")): "team/flowise-server",
+    ("team/flowise-server", "", ("other",)): "team/flowise-server",
+    ("team/flowise-server", "server", ("flowise-server",)): "server",
+}
+
+
+@pytest.mark.parametrize(("given", "wanted"), ENTRIES.items())
+def test_the_entry_of_an_image(given: tuple, wanted: str) -> None:
+    name, manifest_name, known = given
+    assert ImageSpec(name=name, manifest_name=manifest_name, dockerfile="Dockerfile").entry(known) == wanted
+
+
 def test_what_is_not_said_of_an_image_is_the_default() -> None:
     images = Images.model_validate({"server": {"name": "acme/server", "build_args": {"EDITION": "full"}}})
     assert images.ui == Images().ui

@@ -17,8 +17,36 @@ def test_the_tag_is_the_short_sha_behind_the_version(source: Path, tmp_path: Pat
     named = target.target(where, "dev", sha[:9], "20", "v1.0.0", tmp_path / "work")
     assert (plain.sha, plain.tag) == (sha, sha[:7])
     assert (named.sha, named.tag) == (sha, f"v1.0.0-{sha[:7]}")
-    assert named.tags == (f"v1.0.0-{sha[:7]}", "latest", sha)
+    assert named.tags == (f"v1.0.0-{sha[:7]}", sha)
     assert not list((tmp_path / "work").iterdir()), "nothing is left behind"
+
+
+@pytest.mark.parametrize(("usual", "plain", "other"), [("20", "20", "18"), ("22", "22", "20")])
+def test_another_node_version_has_tags_of_its_own(
+    usual: str, plain: str, other: str, source: Path, tmp_path: Path
+) -> None:
+    where, sha = git.Remote(str(source)), repositories.head(source)
+    first, second = (
+        target.target(where, "dev", "main", each, "v1.0.0", tmp_path, usual_node=usual) for each in (plain, other)
+    )
+    assert first.tags == (f"v1.0.0-{sha[:7]}", sha)
+    assert second.tags == (f"v1.0.0-{sha[:7]}-node{other}", f"{sha}-node{other}")
+
+
+def test_the_newest_commit_is_the_head_of_the_default_branch(source: Path, tmp_path: Path) -> None:
+    where = git.Remote(str(source))
+
+    def newest(ref: str, node_version: str = "20") -> bool:
+        return target.is_newest(where, target.target(where, "dev", ref, node_version, None, tmp_path))
+
+    assert newest("main")
+    assert newest(repositories.head(source))
+    assert not newest("main", "22")
+    assert not newest("feature/agents")
+    assert not newest("v1.0.0")
+    repositories.git(source, "symbolic-ref", "HEAD", "refs/heads/feature/agents")
+    assert newest("feature/agents")
+    assert not newest("main")
 
 
 @pytest.mark.parametrize(
