@@ -80,7 +80,8 @@ def registry(settings: Settings, host: str = "", timeout: float = 30) -> Registr
     settings.require("ecr_registry")
     host = (host or settings.ecr_registry).partition("/")[0]
     if not is_ecr(host):
-        return Registry(host, timeout)
+        plain = settings.registry_plain_http and host == settings.ecr_registry.partition("/")[0]
+        return Registry(host, timeout, plain_http=plain, ca_file=settings.registry_ca_file)
     from tasks.core.registry.ecr import Ecr  # noqa: PLC0415 - boto3 is slow to load and only ECR needs it
 
     return Ecr(host, _ecr_client(settings), create=settings.ecr_create_repositories)

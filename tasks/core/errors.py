@@ -63,6 +63,10 @@ class Conflict(Terminal):
     """The thing exists, is different, and must not be replaced."""
 
 
+class LimitReached(Terminal):
+    """The registry takes no more: of tags for one image, or of bytes."""
+
+
 class Rejected(Terminal):
     """An operator said no, or nobody said anything in time."""
 

@@ -134,6 +134,14 @@ class Settings(BaseSettings):
         description="Registries, or folders in them, that promoted and restored images may come from besides"
         " `ECR_REGISTRY`, with commas between.",
     )
+    registry_plain_http: bool = Field(
+        False, description="Speak plain HTTP with a registry on another machine; the engine must allow it as well."
+    )
+    registry_ca_file: str = Field(
+        "",
+        description="Certificates (PEM) that the registry's may come from, besides the machine's and those in"
+        " `/etc/docker/certs.d`.",
+    )
     ecr_create_repositories: bool = Field(
         False, description="Create a missing ECR repository instead of explaining how to."
     )

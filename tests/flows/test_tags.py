@@ -33,7 +33,7 @@ def test_who_gets_latest(project: Installation) -> None:
     assert first.server.tags == (first.sha[:7], "latest", first.sha)
     assert latest() == [first.server.digest, first.ui.digest]
     assert (first.server.repository, first.server.uri) == (SERVER, f"{project.images.host}/{SERVER}:{first.tag}")
-    assert f"name: flowise-server\n    newName: {project.images.host}/{SERVER}\n" in show(project.gitops, "main", DEV)
+    assert f"name: flowise-server\n  newName: {project.images.host}/{SERVER}\n" in show(project.gitops, "main", DEV)
 
     other = deploy_to_k8s(environment="dev", ref="main", node_version="22")
     assert other.server.tags == (f"{first.sha[:7]}-node22", f"{first.sha}-node22")
@@ -57,9 +57,7 @@ def test_the_name_in_the_manifests(project: Installation, monkeypatch: pytest.Mo
     monkeypatch.setenv("ECR_REGISTRY", project.images.host)
     monkeypatch.setenv("IMAGES", json.dumps({"server": {"name": "team/server", "manifest_name": "flowise-server"}}))
     result = deploy_to_k8s(environment="dev", ref="main")
-    wanted = (
-        f"name: flowise-server\n    newName: {project.images.host}/team/server\n    digest: {result.server.digest}\n"
-    )
+    wanted = f"name: flowise-server\n  newName: {project.images.host}/team/server\n  digest: {result.server.digest}\n"
     assert wanted in show(project.gitops, "main", DEV)
     monkeypatch.setenv("ECR_REGISTRY", f"{project.images.host}/Team!")
     with pytest.raises(InvalidInput, match="has no project behind its host"):

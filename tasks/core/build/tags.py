@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from tasks.core.build.inputs import PREFIX
-from tasks.core.errors import Conflict
+from tasks.core.errors import Conflict, LimitReached
 from tasks.core.registry.oci import MOVING, Registry
 
 
@@ -13,7 +13,7 @@ def point_tags(
     """Make these tags mean this digest, without sending a layer, and return those that do.
 
     Where the repository's tags are immutable, ``latest`` and the tag of an image's inputs stay as they are, with a line
-    in the log.
+    in the log; so do all tags where the registry takes no more of them for one image.
 
     Raises:
         NotFound: the registry does not have the digest.
@@ -28,6 +28,9 @@ def _point(registry: Registry, repository: str, digest: str, tag: str, log: Call
         return True
     try:
         registry.add_tag(repository, digest, tag)
+    except LimitReached as limit:  # what is deployed is the digest
+        log(f"{limit.message} {limit.hint}")
+        return False
     except Conflict as conflict:
         # Inputs get another image only where one was built again on purpose: the one before is as good.
         if tag != MOVING and not tag.startswith(PREFIX):

@@ -4,19 +4,33 @@ By hand with httpx: the four calls of the distribution specification that are ne
 an adapter around any of the packages that have them, and only "not found" may ever mean absent.
 """
 
+import hashlib
 import ipaddress
 import re
 import socket
-import ssl
+import time
 from collections.abc import Iterable, Mapping
-from functools import cache
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import Any
 
 import httpx
 
-from tasks.core.errors import AccessDenied, Conflict, DeliveryError, InvalidInput, LoginExpired, NotFound, Unavailable
+from tasks.core.errors import (
+    AccessDenied,
+    Conflict,
+    DeliveryError,
+    InvalidInput,
+    LimitReached,
+    LoginExpired,
+    NotFound,
+    Terminal,
+    Unavailable,
+)
 from tasks.core.registry.docker_config import IDENTITY, docker_login
-from tasks.core.registry.errors import meaning, refusal
+from tasks.core.registry.errors import FAILED, cause, of_kind, rejection
+from tasks.core.registry.tls import CERTS_D, trusted, unverified
 from tasks.core.system.http import request_with_deadline
 
 MANIFESTS = ", ".join(
@@ -39,6 +53,14 @@ LARGEST = 8 * 1024 * 1024
 MOVING = "latest"
 """The one tag that is expected to change its meaning."""
 
+DIGEST = "docker-content-digest"
+
+ABSENT = {"GET": (httpx.codes.NOT_FOUND,), "HEAD": (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED)}
+"""Answers that are no failures."""
+
+PATIENCE = 120
+"""Seconds to wait at most for a registry that says when to come again."""
+
 Credentials = tuple[str, str]
 
 
@@ -48,23 +70,23 @@ class Registry:
     Args:
         host: ``host[:port]``.
         timeout: seconds one call may take.
+        plain_http: speak HTTP without TLS, as with registries on this machine that have none.
+        ca_file: more certificates that the registry's may come from.
 
     Raises:
-        InvalidInput: ``host`` is not a host.
+        InvalidInput: ``host`` is not a host, or ``ca_file`` has no certificates.
     """
 
-    def __init__(self, host: str, timeout: float = 30) -> None:
+    def __init__(self, host: str, timeout: float = 30, *, plain_http: bool = False, ca_file: str = "") -> None:
         if not _is_host(host):
             raise InvalidInput(
                 f"ECR_REGISTRY {host[:100]!r} is not a registry's host.", "Give host or host:port, without https://."
             )
         self.host = host
-        here = on_loopback(host)
-        self._timeout = timeout
+        self._here, self._plain, self._timeout = on_loopback(host), plain_http, timeout
         self._http = httpx.Client(
-            base_url=f"{'http' if here else 'https'}://{host}/v2/",
-            verify=_tls(),
-            trust_env=not here,  # as Docker: through the environment's proxy, but not to this machine itself
+            verify=unverified() if self._here else trusted(host, ca_file),
+            trust_env=not self._here,  # as Docker: through the environment's proxy, but not to this machine itself
         )
         self._authorization: dict[str, str] = {}
 
@@ -95,13 +117,18 @@ class Registry:
         Raises:
             AccessDenied, Unavailable: the registry gave no answer to the question.
         """
-        answer = self._call("HEAD", f"{repository}/manifests/{reference}", repository, {"Accept": MANIFESTS})
+        path = f"{repository}/manifests/{reference}"
+        answer = self._call("HEAD", path, repository, {"Accept": MANIFESTS})
+        if DIGEST not in answer.headers and answer.status_code != httpx.codes.NOT_FOUND:
+            # Neither that header nor HEAD itself is known to all registries: the digest is the manifest's own hash.
+            answer = self._call("GET", path, repository, {"Accept": MANIFESTS})
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
-        digest = answer.headers.get("docker-content-digest")
-        if not digest:
+        if digest := answer.headers.get(DIGEST):
+            return str(digest)
+        if not answer.content.lstrip().startswith(b"{"):
             raise Unavailable(f"{self.host} names no digest for {repository}:{reference}.", "Is it an OCI registry?")
-        return str(digest)
+        return f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
 
     def add_tag(self, repository: str, digest: str, tag: str) -> None:
         """Point a tag at an image that is already there; no layer is sent.
@@ -129,18 +156,50 @@ class Registry:
         if answer.status_code == httpx.codes.UNAUTHORIZED or (self._authorization and _expired(answer)):
             self._authorization = {"Authorization": self._answer_challenge(answer, repository)}
             answer = self._send(method, path, headers, content)
-        if answer.is_success or (answer.status_code == httpx.codes.NOT_FOUND and method != "PUT"):
+        if answer.is_success or answer.status_code in ABSENT.get(method, ()):
             return answer
         raise self._explain(answer, repository, path)
 
     def _send(self, method: str, path: str, headers: Mapping[str, str] | None, content: bytes) -> httpx.Response:
+        given, end = {**(headers or {}), **self._authorization}, time.monotonic() + PATIENCE
         try:
-            return self._exchange(method, path, headers={**(headers or {}), **self._authorization}, content=content)
+            while True:
+                answer = self._exchange(method, f"{self._base}{path}", headers=given, content=content)
+                pause = _retry_after(answer)
+                if pause is None or time.monotonic() + pause > end:
+                    return answer
+                time.sleep(pause)
         except httpx.HTTPError as error:
-            raise Unavailable(
-                f"The registry {self.host} cannot be reached: {error or type(error).__name__}.",
-                "Check ECR_REGISTRY and the network.",
-            ) from None
+            raise self._unreachable(str(error) or type(error).__name__) from None
+
+    @cached_property
+    def _base(self) -> str:
+        """Where the API begins. A registry on this machine may speak TLS or not, and is asked, without a login."""
+        plain, secure = f"http://{self.host}/v2/", f"https://{self.host}/v2/"
+        if self._plain or not self._here:
+            return plain if self._plain else secure
+        with suppress(httpx.RemoteProtocolError, httpx.ReadError):
+            answer = self._exchange("GET", plain)
+            if answer.status_code != httpx.codes.BAD_REQUEST and not _leads_to(answer, "https://"):
+                return plain
+        with suppress(httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError):
+            self._exchange("GET", secure)
+            return secure
+        return plain
+
+    def _unreachable(self, why: str) -> DeliveryError:
+        if "CERTIFICATE_VERIFY_FAILED" in why:
+            return Terminal(
+                f"The certificate of the registry {self.host} isn't trusted: {why}.",
+                f"Set REGISTRY_CA_FILE to its CA's certificate, or put that into {CERTS_D / self.host}/ca.crt.",
+            )
+        if "WRONG_VERSION_NUMBER" in why or "RECORD_LAYER_FAILURE" in why:
+            return Terminal(
+                f"The registry {self.host} doesn't speak TLS: {why}.",
+                "If it is to be used over plain HTTP, set REGISTRY_PLAIN_HTTP=true, and list it in the engine's"
+                " insecure-registries.",
+            )
+        return Unavailable(f"The registry {self.host} cannot be reached: {why}.", "Check ECR_REGISTRY and the network.")
 
     def _exchange(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Response:  # noqa: ANN401
         return request_with_deadline(self._http, method, url, self._timeout, LARGEST, **options)
@@ -163,7 +222,7 @@ class Registry:
         query = {"service": fields.get("service", ""), "scope": f"repository:{repository}:pull,push"}
         try:
             realm = httpx.URL(fields["realm"])
-            if credentials and realm.scheme != "https" and self._http.base_url.scheme == "https":
+            if credentials and realm.scheme != "https" and not self._may_hear(realm):
                 raise AccessDenied(
                     f"The registry {self.host} asks for its credentials over plain HTTP, at {realm.host}.",
                     "They were not sent. Make its token server use HTTPS.",
@@ -180,6 +239,11 @@ class Registry:
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as error:
             raise Unavailable(f"The token server of {self.host} gave no token: {error!r}.") from None
 
+    def _may_hear(self, realm: httpx.URL) -> bool:
+        """Whether a token server may get the login without TLS: on this machine, or as the registry itself does."""
+        base = httpx.URL(self._base)
+        return on_loopback(realm.netloc.decode()) or (base.scheme == "http" and realm.host == base.host)
+
     def _explain(self, answer: httpx.Response, repository: str, path: str) -> DeliveryError:
         if answer.has_redirect_location:
             to = answer.headers["location"].partition("?")[0]
@@ -190,20 +254,34 @@ class Registry:
         said = f"{answer.status_code} {_message(answer)}".strip()
         what, words = f"{self.host}/{repository}", said.replace(repository, "")
         if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            return refusal(LoginExpired if _expired(answer) else AccessDenied, what, said)
-        if meaning(words) is Conflict:
-            return refusal(Conflict, f"{what}:{path.rpartition('/')[2]}", said)
-        return refusal(NotFound if answer.status_code == httpx.codes.NOT_FOUND else Unavailable, what, said)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """What all registries of a process share: to read the certificates again for each takes longer than most calls."""
-    return httpx.create_ssl_context()
+            known = cause(words)
+            denied = known if issubclass(known.kind, (AccessDenied, LimitReached)) else of_kind(AccessDenied)
+            return rejection(of_kind(LoginExpired) if _expired(answer) else denied, what, said)
+        if (known := cause(words)).kind in (Conflict, LimitReached, Terminal):
+            return rejection(known, f"{what}:{path.rpartition('/')[2]}", said)
+        if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            return rejection(cause("too many requests"), what, said)
+        return rejection(of_kind(NotFound) if answer.status_code == httpx.codes.NOT_FOUND else FAILED, what, said)
 
 
 def _expired(answer: httpx.Response) -> bool:
-    return answer.status_code == httpx.codes.FORBIDDEN and meaning(_message(answer)) is LoginExpired
+    return answer.status_code == httpx.codes.FORBIDDEN and cause(_message(answer)).kind is LoginExpired
+
+
+def _leads_to(answer: httpx.Response, scheme: str) -> bool:
+    return answer.has_redirect_location and str(answer.headers["location"]).startswith(scheme)
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    """Seconds that a busy registry asks to wait (RFC 9110, "Retry-After"); ``None`` if it doesn't ask."""
+    said = str(answer.headers.get("retry-after", ""))
+    if answer.status_code not in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE) or not said:
+        return None
+    try:
+        at = parsedate_to_datetime(said).timestamp() - time.time() if not said.isdecimal() else float(said)
+    except ValueError:
+        return None
+    return max(1.0, at)
 
 
 def _message(answer: httpx.Response) -> str:

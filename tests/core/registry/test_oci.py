@@ -4,6 +4,7 @@ import base64
 import json
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -21,6 +22,7 @@ from tasks.core.errors import AccessDenied, Conflict, DeliveryError, InvalidInpu
 from tasks.core.registry.oci import Registry, is_ecr, on_loopback
 from tests.conftest import PASSWORD, USER
 from tests.sandbox import registry as sandbox
+from tests.sandbox.certificate import self_signed
 from tests.sandbox.in_process import served
 from tests.sandbox.processes import free_port
 from tests.sandbox.redirects import moved
@@ -181,6 +183,21 @@ def test_only_404_means_absent(code: int, kind: type[DeliveryError], login: Call
                 assert_silent(failure.value, PASSWORD)
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_a_login_goes_to_no_other_host_without_tls(
+    here: bool, login: Callable[[str, str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither from a registry on this machine nor from one that is used over plain HTTP by setting."""
+    challenge = 'Bearer realm="http://tokens.example.com/token"'
+    with standing_in(lambda _: Response(status_code=401, headers={"WWW-Authenticate": challenge})) as host:
+        login(host, USER, PASSWORD)
+        if not here:
+            monkeypatch.setattr("tasks.core.registry.oci.on_loopback", lambda _: False)
+        asked = closing(Registry(host, 5, plain_http=not here))
+        with asked as registry, pytest.raises(AccessDenied, match=r"over plain HTTP, at tokens\.example\.com"):
+            registry.digest("app", "v1")
+
+
 def test_an_answer_without_a_digest() -> None:
     empty = Response(status_code=200)
     with standing_in(lambda _: empty) as host, asking(host) as registry, pytest.raises(Unavailable, match="no digest"):
@@ -265,7 +282,7 @@ def test_a_bearer_token_is_refused(login: Callable[[str, str, str], None]) -> No
 
 @pytest.mark.parametrize(
     "challenge",
-    ['Bearer service="no realm"', 'Bearer realm="http://127.0.0.1:1/"', 'Bearer realm="http://["'],
+    ['Bearer service="no realm"', 'Bearer realm="http://127.0.0.1:1/"', 'Bearer realm="https://["'],
 )
 def test_a_token_server_out_of_reach(challenge: str, login: Callable[[str, str, str], None]) -> None:
     with standing_in(TokenFlow(challenge=challenge)) as host, asking(host) as registry:
@@ -355,8 +372,98 @@ def test_no_host(host: str) -> None:
 )  # fmt: skip
 def test_plain_http_is_for_this_machine_alone(host: str, here: bool) -> None:
     assert on_loopback(host) is here
-    with asking(host) as registry:
-        assert registry._http.base_url.scheme == ("http" if here else "https")
+    if not here:
+        with asking(host) as registry, closing(Registry(host, plain_http=True)) as plain:
+            assert (registry._base, plain._base) == (f"https://{host}/v2/", f"http://{host}/v2/")
+
+
+@pytest.mark.parametrize("without", ["HEAD", "the header", "both"])
+def test_a_digest_without_the_registrys_help(images: sandbox.Registry, without: str) -> None:
+    digest = images.push("helpless/app", "v1", without)
+
+    def answer(request: Request) -> Response:
+        if request.method == "HEAD" and without != "the header":
+            return Response(status_code=405)
+        path = request.url.path
+        found = httpx.get(f"{images.url}{path}", headers={"Accept": request.headers.get("accept", "*/*")})
+        kept = {"content-type", *(["docker-content-digest"] if without == "HEAD" else [])}
+        headers = {name: value for name, value in found.headers.items() if name in kept}
+        return Response(found.content, found.status_code, headers)
+
+    with standing_in(answer) as host, asking(host) as registry:
+        assert registry.digest("helpless/app", "v1") == digest
+        assert registry.digest("helpless/app", "v2") is None
+
+
+@pytest.mark.parametrize("said", ["7", "Thu, 26 Nov 2099 12:00:00 GMT", "soon", ""])
+def test_a_busy_registry_says_when_to_come_again(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    sleep = time.sleep  # which the server in this process needs
+    monkeypatch.setattr(time, "sleep", lambda seconds: slept.append(seconds) if seconds >= 1 else sleep(seconds))
+    busy = [429, 503]
+
+    def answer(request: Request) -> Response:
+        if request.url.path != "/v2/" and busy:
+            return Response(status_code=busy.pop(), headers={"Retry-After": said})
+        return Response(headers={"Docker-Content-Digest": ABSENT})
+
+    with standing_in(answer) as host, asking(host) as registry:
+        if said == "7":
+            assert registry.digest("app", "v1") == ABSENT
+            assert slept == [7, 7]
+        else:
+            with pytest.raises(Unavailable, match="503"):
+                registry.digest("app", "v1")
+            assert slept == []
+
+
+def test_a_registry_with_tls_on_this_machine(tmp_path: Path) -> None:
+    async def answer(_: Request) -> Response:
+        return Response(headers={"Docker-Content-Digest": ABSENT})
+
+    app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "HEAD"])])
+    with served(app, certificate=self_signed(tmp_path)) as url, asking(url.removeprefix("https://")) as registry:
+        assert registry.digest("app", "v1") == ABSENT
+
+
+@pytest.mark.parametrize("by", ["setting", "folder", "nothing"])
+def test_a_certificate_is_trusted_where_docker_trusts_it(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(_: Request) -> Response:
+        return Response(headers={"Docker-Content-Digest": ABSENT})
+
+    certificate = self_signed(tmp_path)
+    monkeypatch.setattr("tasks.core.registry.tls.CERTS_D", tmp_path / "certs.d")
+    monkeypatch.setattr("tasks.core.registry.oci.on_loopback", lambda _: False)
+    with served(Starlette(routes=[Route("/{path:path}", answer, methods=["HEAD"])]), certificate=certificate) as url:
+        host = url.removeprefix("https://")
+        if by == "folder":
+            (tmp_path / "certs.d" / host).mkdir(parents=True)
+            (tmp_path / "certs.d" / host / "ca.crt").write_bytes(certificate.read_bytes())
+        with closing(Registry(host, 10, ca_file=str(certificate) if by == "setting" else "")) as registry:
+            if by != "nothing":
+                assert registry.digest("app", "v1") == ABSENT
+                return
+            with pytest.raises(Terminal, match="isn't trusted") as failure:
+                registry.digest("app", "v1")
+            assert "REGISTRY_CA_FILE" in failure.value.hint
+
+
+def test_a_registry_without_tls_on_another_machine(images: sandbox.Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = images.push("plain/app", "v1")
+    monkeypatch.setattr("tasks.core.registry.oci.on_loopback", lambda _: False)
+    with asking(images.host) as registry, pytest.raises(Terminal, match="doesn't speak TLS") as failure:
+        registry.digest("plain/app", "v1")
+    assert "REGISTRY_PLAIN_HTTP=true" in failure.value.hint
+    with closing(Registry(images.host, plain_http=True)) as plain:
+        assert plain.digest("plain/app", "v1") == digest
+
+
+def test_certificates_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    with pytest.raises(InvalidInput, match=r"ca\.pem can't be read"):
+        Registry("registry.example.com", ca_file=str(tmp_path / "ca.pem"))
 
 
 def test_the_environments_proxy_is_for_other_machines(
