@@ -1,13 +1,13 @@
 """The main job: from a ref to images, digests and the GitOps commit, on real parts."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from flows import deploy_to_k8s, update_flowise_deployment
+from tasks.core.manifests.render import kustomize
 from tests.flows.conftest import Installation
 from tests.sandbox.repositories import commit, git, head, log, show
 
@@ -47,13 +47,10 @@ def test_a_commit_becomes_two_images_and_one_gitops_commit(building: Installatio
 
 
 def test_kustomize_renders_the_digests(building: Installation, tmp_path: Path) -> None:
-    kubectl = shutil.which("kubectl")
-    if not kubectl:
-        pytest.skip("kubectl is not installed")
     result = deploy_to_k8s(environment="dev", ref="main")
     git(None, "clone", "-q", str(building.gitops), str(tmp_path / "clone"))
     rendered = subprocess.run(
-        [kubectl, "kustomize", str(tmp_path / "clone" / DEV.rpartition("/")[0])],
+        [*kustomize(), str(tmp_path / "clone" / DEV.rpartition("/")[0])],
         capture_output=True,
         text=True,
         check=False,

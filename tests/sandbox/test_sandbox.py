@@ -20,6 +20,7 @@ import pytest
 from docker.errors import BuildError
 from starlette.responses import JSONResponse
 
+from tasks.core.manifests.render import kustomize
 from tests.conftest import PASSWORD, USER
 from tests.sandbox.ecr import Ecr, ecr
 from tests.sandbox.engine import answering, engine
@@ -181,13 +182,12 @@ class TestRepositories:
         one, two = (gitops_repository(tmp_path / name) for name in ("one.git", "two.git"))
         assert head(one) == head(two)
 
-    @pytest.mark.skipif(not shutil.which("kubectl"), reason="apt-get install kubectl, or any kustomize")
     @pytest.mark.parametrize("environment", ["dev", "staging", "production"])
     def test_every_overlay_renders(self, tmp_path: Path, environment: str) -> None:
         path = gitops_repository(tmp_path / "ops.git")
         git(path, "worktree", "add", "--detach", str(tmp_path / "tree"), "main")
         overlay = tmp_path / "tree/argocd/apps/flowise/overlays" / environment
-        rendered = subprocess.run(["kubectl", "kustomize", overlay], capture_output=True, text=True, check=True)
+        rendered = subprocess.run([*kustomize(), overlay], capture_output=True, text=True, check=True)
         assert f"namespace: flowise-{environment}" in rendered.stdout
         assert rendered.stdout.count("image: 123456789012.dkr.ecr.") == 2
 

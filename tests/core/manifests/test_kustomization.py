@@ -1,7 +1,6 @@
 """Edits of kustomization.yaml, judged by golden files byte for byte, by properties, and by kustomize itself."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from tasks.core.errors import InvalidInput
 from tasks.core.manifests.image_entries import FIELDS
 from tasks.core.manifests.kustomization import check, read_images, set_images
+from tasks.core.manifests.render import kustomize
 from tasks.core.models import ImageRef
 
 GOLDEN = Path(__file__).parent / "golden" / "kustomization"
@@ -41,10 +41,7 @@ REQUESTS = {
 # kustomize refuses tags that are numbers.
 NOT_RENDERED_BEFORE = ("number-like-tags", "tagged-values")
 
-KUSTOMIZE = ["kustomize", "build"] if shutil.which("kustomize") else ["kubectl", "kustomize"]
-needs_kustomize = pytest.mark.skipif(
-    shutil.which("kubectl") is None and shutil.which("kustomize") is None, reason="neither kustomize nor kubectl"
-)
+KUSTOMIZE = kustomize()
 
 DEPLOYMENT = """\
 apiVersion: apps/v1
@@ -119,7 +116,6 @@ class TestGolden:
                 assert (image.digest, image.tag) == (asked.digest, asked.tag)
                 assert asked.new_name in (None, image.new_name)
 
-    @needs_kustomize
     @pytest.mark.parametrize("name", NAMES)
     def test_kustomize_renders_what_was_asked_and_nothing_else(self, name, tmp_path):
         # Left alone by the edit, and rendered in front of the digest.
@@ -334,7 +330,6 @@ def test_a_tag_that_is_a_string_is_not(tag):
     assert f"newTag: {tag}\n" in set_images("images:\n- name: a\n  newTag: v0\n", [ImageRef("a", tag=tag)])
 
 
-@needs_kustomize
 def test_kustomize_takes_every_tag_for_a_string(tmp_path):
     for tag in (*AMBIGUOUS, *UNAMBIGUOUS):
         image = ImageRef("flowise-server", tag=tag)
@@ -512,7 +507,6 @@ def unversioned(text: str) -> str:
     return yaml.safe_dump(others)
 
 
-@needs_kustomize
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(kustomizations(), requests)
 def test_kustomize_renders_any_style(tmp_path_factory, parts, images):
@@ -578,7 +572,6 @@ class TestAnotherKindOfFile:
         check(text)
         rendered(text, tmp_path)
 
-    @needs_kustomize
     @pytest.mark.parametrize("field", FIELDS)
     def test_kustomize_knows_every_field(self, field, tmp_path):
         (tmp_path / "kustomization.yaml").write_text(f"{field}: {{nonsense: 1}}\n")
