@@ -10,7 +10,7 @@ from tasks.core.text import one_line
 from tasks.find_deployment import find_earlier
 from tasks.github_status import shown_on_github
 from tasks.last_good import last_good, remember
-from tasks.pull_request import open_pull_request
+from tasks.pull_request import await_merge, close_pull_request, open_pull_request
 from tasks.rollout import check_health, rollout
 from tasks.runtime.cancellation import said_if_stopped
 from tasks.runtime.concurrency import one_run_in
@@ -35,7 +35,11 @@ def deliver(
         result = write(update, force, dry_run, ask(update, result), origin)
     if result.proposed:
         result = open_pull_request(update, result)
-    elif not result.skipped and not dry_run:
+        if load().merge_wait:
+            result = await_merge(result)
+    elif update.environment in load().pull_requests and not (result.changed or result.skipped or dry_run):
+        close_pull_request(update, result)
+    if not (result.proposed or result.skipped or dry_run):
         result = shown_on_github(update, partial(roll_out_or_back, update, result))
     summarize_update(update, result)
     return result
@@ -81,7 +85,9 @@ def taken_back(update: ImageUpdate, failure: RolloutFailed) -> RolloutFailed:
     try:
         back = find_earlier(environment, "", 1, "automatic rollback", why, of=update, good=last_good(environment))
         result = write(back.update, False, False, None, back.origin)
-        if not result.skipped:
+        if result.proposed:
+            result = open_pull_request(back.update, result)
+        elif not result.skipped:
             result = roll_out(back.update, result)
             summarize_update(back.update, result)
     except Inconclusive as error:
@@ -91,6 +97,8 @@ def taken_back(update: ImageUpdate, failure: RolloutFailed) -> RolloutFailed:
     except Exception as error:  # whatever it is, the run ends with both facts
         said, hint = (error.message, error.hint) if isinstance(error, DeliveryError) else (one_line(str(error)), "")
         return RolloutFailed(f"{failure.message} And its rollback failed: {said}", hint)
+    if result.proposed:
+        return RolloutFailed(f"{failure.message} Its rollback is proposed by {result.pull_request}.", "Merge that.")
     if instead := overtaken(result):
         return RolloutFailed(f"{failure.message} Not rolled back: {instead}", failure.hint)
     return RolledBack(

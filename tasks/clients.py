@@ -122,7 +122,8 @@ def github(settings: Settings, repository: str, **options: int) -> "GitHub":
     """
     from tasks.core.gitprovider.github import GitHub  # noqa: PLC0415 - PyGithub is slow to load
 
-    return GitHub(repository, github_token(settings), settings.github_api_url, **options)
+    name = git.github_name(repository, settings.github_api_url)
+    return GitHub(name, github_token(settings), settings.github_api_url, **options)
 
 
 def _remote(settings: Settings, repository: str) -> git.Remote:

@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 
 from tasks.clients import github, overlays, registry
 from tasks.core.errors import AccessDenied, NotFound, Unavailable
-from tasks.core.gitops import writer
+from tasks.core.gitops import proposal, writer
 from tasks.core.models import Approval, ImageRef, ImageUpdate, Origin, UpdateResult
 from tasks.core.settings import Settings, load
 from tasks.core.text import plain
@@ -49,10 +49,13 @@ def update_kustomization(
     if not update.workflow_run_id:  # by it the commit is recognised if the answer to its push is lost
         update = update.model_copy(update={"workflow_run_id": flow_run.id})
     settings.require("ecr_registry")
-    if update.environment in settings.pull_requests and not dry_run:
-        github(settings, settings.gitops_repo)  # a branch that nobody can be asked to merge is not pushed
+    repository = replace(overlays(settings, update.environment), check_image=partial(_check_there, settings))
+    if repository.propose and not dry_run:  # a branch that nobody can be asked to merge is not pushed
+        hub = github(settings, settings.gitops_repo)
+        open_now = hub.under_review(proposal.branch_of(update.environment), repository.branch)
+        repository = replace(repository, under_review=open_now)
     result = writer.write(
-        replace(overlays(settings, update.environment), check_image=partial(_check_there, settings)),
+        repository,
         update,
         settings.ecr_registry,
         logger.info,

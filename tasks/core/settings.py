@@ -194,6 +194,10 @@ class Settings(BaseSettings):
         (),
         description="Environments whose changes are proposed as a pull request on GitHub instead of being pushed.",
     )
+    merge_wait: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Seconds a run waits for its pull request to be merged, to see the rollout as well; 0: not at all.",
+    )
     promotion: Annotated[dict[Environment, Environment], NoDecode, BeforeValidator(_json)] = Field(
         {"staging": "dev", "production": "staging"},
         description="Which environment each one is promoted from, as JSON.",

@@ -21,7 +21,7 @@ from tasks.core.settings import load
 from tasks.dispatch import dispatch
 from tasks.find_deployment import find_earlier, find_running
 from tasks.get_digest import get_digest
-from tasks.pull_request import open_pull_request
+from tasks.pull_request import close_pull_request, open_pull_request
 from tasks.read_status import read_status
 from tasks.rollout import check_running, rollout
 from tasks.set_env import set_env
@@ -51,6 +51,7 @@ TASKS = (
     find_earlier,
     find_running,
     open_pull_request,
+    close_pull_request,
     read_status,
 )
 

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from threading import Thread
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from tasks.core.errors import (
     NotFound,
     NotProven,
     NotSynced,
+    Rejected,
     RolledBack,
     RolloutFailed,
     Unavailable,
@@ -348,6 +350,61 @@ def test_a_merged_or_closed_pull_request_is_followed_by_another(
     anew = deploy("v1", GOOD, "production")
     assert anew.commit != first.commit, "that one is merged, and proposes nothing any more"
     assert len(on_github.changes.pulls) == 3
+
+
+def test_a_proposal_that_is_not_wanted_any_more_is_closed(
+    hub: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy("v1", GOOD, "production")
+    monkeypatch.setenv("PULL_REQUESTS", "production")
+    proposed = deploy("v2", BETTER, "production")
+    again = deploy("v1", GOOD, "production")
+    assert not (again.changed or again.proposed)
+    (pull,) = hub.changes.pulls
+    assert (pull["html_url"], pull["state"]) == (proposed.pull_request, "closed")
+    (comment,) = hub.changes.comments
+    assert "v1 is wanted in production" in comment["body"]
+
+
+def test_after_the_merge_the_rollout_is_followed(
+    hub: GitHub, argo: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULL_REQUESTS", "dev")
+    monkeypatch.setenv("MERGE_WAIT", "120")
+    monkeypatch.setattr("tasks.pull_request.POLL_SECONDS", 0.2)
+
+    def merge() -> None:
+        while not hub.changes.pulls:
+            time.sleep(0.1)
+        proposed = head(installation.gitops, "flowise/dev")
+        git(installation.gitops, "update-ref", "refs/heads/main", proposed)
+        hub.changes.pulls[0] |= {"state": "closed", "merged": True, "merge_commit_sha": proposed}
+
+    people = Thread(target=merge)
+    people.start()
+    result = deploy("v1", GOOD)
+    people.join()
+    assert (result.changed, result.proposed, result.rollout.status) == (True, False, "healthy")
+    assert result.commit == head(installation.gitops)
+
+
+def test_a_pull_request_that_people_close_fails_the_run(
+    hub: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULL_REQUESTS", "dev")
+    monkeypatch.setenv("MERGE_WAIT", "120")
+    monkeypatch.setattr("tasks.pull_request.POLL_SECONDS", 0.2)
+
+    def refuse() -> None:
+        while not hub.changes.pulls:
+            time.sleep(0.1)
+        hub.changes.pulls[0]["state"] = "closed"
+
+    people = Thread(target=refuse)
+    people.start()
+    with pytest.raises(Rejected, match="closed without a merge"):
+        deploy("v1", GOOD)
+    people.join()
 
 
 def test_github_shows_it(

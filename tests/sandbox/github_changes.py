@@ -35,6 +35,7 @@ class Changes:
         self, folder: Callable[[str], Path], url: Callable[[], str], refused: Callable[[Request], Response | None]
     ) -> None:
         self.pulls: list[dict[str, Any]] = []
+        self.comments: list[dict[str, Any]] = []
         self.statuses: list[dict[str, Any]] = []
         self.deployments: list[dict[str, Any]] = []
         self._folder, self._url, self._refused = folder, url, refused
@@ -45,7 +46,9 @@ class Changes:
         return [
             Route(f"{here}/pulls", self.list_pulls),
             Route(f"{here}/pulls", self.open_pull, methods=["POST"]),
+            Route(f"{here}/pulls/{{number:int}}", self.pull),
             Route(f"{here}/pulls/{{number:int}}", self.edit_pull, methods=["PATCH"]),
+            Route(f"{here}/issues/{{number:int}}/comments", self.comment, methods=["POST"]),
             Route(f"{here}/statuses/{{sha}}", self.set_status, methods=["POST"]),
             Route(f"{here}/deployments", self.list_deployments),
             Route(f"{here}/deployments", self.deploy, methods=["POST"]),
@@ -89,6 +92,18 @@ class Changes:
         }
         self.pulls.append(pull)
         return JSONResponse(pull, 201)
+
+    async def pull(self, request: Request) -> Response:
+        """One pull request."""
+        pull = self.pulls[request.path_params["number"] - 1]
+        return self._refused(request) or JSONResponse({"merged": False, **pull})
+
+    async def comment(self, request: Request) -> Response:
+        """A comment on a pull request."""
+        sent = await request.json()
+        if not (refused := self._refused(request)):
+            self.comments.append({"number": request.path_params["number"], **sent})
+        return refused or JSONResponse(sent, 201)
 
     async def edit_pull(self, request: Request) -> Response:
         """Another title or text."""

@@ -255,13 +255,14 @@ class Branch:
         """
         self._push(f"{commit}:refs/heads/{self.name}")
 
-    def propose(self, commit: str, to: str) -> None:
-        """Make a commit the head of another branch, whatever is there.
+    def propose(self, commit: str, to: str, instead_of: str) -> None:
+        """Make a commit the head of another branch, in place of the commit that was seen there; empty for none.
 
         Raises:
+            LostRace: the branch has another head by now.
             PushRefused, AccessDenied, Unavailable: as the git server answers.
         """
-        self._push(f"+{commit}:refs/heads/{to}")
+        self._push(f"--force-with-lease=refs/heads/{to}:{instead_of}", f"{commit}:refs/heads/{to}")
 
     def _push(self, *what: str) -> None:
         # However slow: the server's hooks are silent, or nearly so, and a push that was given up may still arrive.

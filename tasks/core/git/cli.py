@@ -68,6 +68,15 @@ def remote(repository: str, token: SecretStr | None, api_url: str, timeout: floa
     return Remote(repository, token, timeout)
 
 
+def github_name(repository: str, api_url: str) -> str:
+    """Return ``owner/name`` for any address of a repository on the GitHub of ``api_url``, and other text as it is."""
+    host = re.escape(urlsplit(web_url(api_url)).netloc)
+    name = host.partition(":")[0]
+    address = rf"(?:https?://{host}/|ssh://(?:git@)?(?:ssh\.)?{name}(?::\d+)?/|(?:git@)?{name}:)({ON_GITHUB.pattern}?)(?:\.git)?/?"
+    found = re.fullmatch(address, repository)
+    return found[1] if found else repository
+
+
 def _check_address(repository: str) -> None:
     try:
         address = urlsplit(repository)

@@ -4,7 +4,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -13,8 +13,8 @@ from pathlib import Path
 from tasks.core import git
 from tasks.core.errors import InvalidInput, LostRace, NotFound
 from tasks.core.git import Remote
-from tasks.core.git.branch import DEPTH, Branch, Identity
-from tasks.core.gitops import commit_message, guard, overlay
+from tasks.core.git.branch import Branch, Identity
+from tasks.core.gitops import commit_message, guard, overlay, proposal
 from tasks.core.gitops.commit_message import MessageStyle
 from tasks.core.gitops.effect import effect_of
 from tasks.core.gitops.ledger import Deployment, Ledger
@@ -39,6 +39,7 @@ class GitOps:
         source: the source repository, which knows what is newer; ``None`` where only GitOps history may tell.
         images: what the two images are called.
         propose: whether a commit goes to a branch of its own, for a pull request, instead of to ``branch``.
+        under_review: whether a pull request is open there.
         render: whether kustomize renders the overlay before a commit.
         branches: the branch of each environment, if there isn't one for all.
         style: what is added to commit messages.
@@ -54,6 +55,7 @@ class GitOps:
     source: Remote | None = None
     images: Images = field(default_factory=Images)
     propose: bool = False
+    under_review: bool = False
     render: Render = "off"
     branches: Mapping[Environment, str] = field(default_factory=dict)
     style: MessageStyle = field(default_factory=MessageStyle)
@@ -73,11 +75,6 @@ class GitOps:
     def ledger(self, branch: Branch) -> Ledger:
         """The deployments on a branch of this repository."""
         return Ledger(branch, self.overlays, self.images)
-
-
-def proposal(environment: Environment) -> str:
-    """The branch that a pull request for an environment comes from."""
-    return f"flowise/{environment}"
 
 
 @contextmanager
@@ -231,7 +228,8 @@ def write(
                     for image in images:
                         repository.check_image(image)
                     message = commit_message.message(update, approval, origin, repository.style)
-                    commit = _put(branch, repository, update, edit, message, folder)
+                    change = proposal.Change(update.environment, at, images, edit, message, repository.identity)
+                    commit = _put(branch, repository, change, folder, log)
                     return _written(planned, commit, approval, repository.propose)
             except LostRace as race:
                 lost += 1
@@ -319,26 +317,13 @@ def _written(planned: UpdateResult, commit: str, approval: Approval | None, prop
     )
 
 
-def _put(
-    branch: Branch, repository: GitOps, update: ImageUpdate, edit: overlay.Edit, message: str, folder: Path
-) -> str:
+def _put(branch: Branch, repository: GitOps, change: proposal.Change, folder: Path, log: Callable[[str], None]) -> str:
     """Commit and push; returns the commit, which may have been proposed before."""
-    known = _known(repository, update.environment, edit, folder) if repository.propose else ""
-    if known and known not in (each.sha for each in branch.log(DEPTH)):  # merged, it proposes nothing any more
-        return known
-    commit = branch.commit(edit.path, edit.after.encode(), message, repository.identity)
     if repository.propose:
-        branch.propose(commit, proposal(update.environment))
-    else:
-        branch.push(commit)
+        apart = Path(tempfile.mkdtemp(dir=folder))  # it is looked at again after a lost race
+        with _branch(repository, proposal.branch_of(change.environment), apart) as proposed:
+            return proposal.propose(branch, proposed, change, under_review=repository.under_review, log=log)
+    edit = change.edit
+    commit = branch.commit(edit.path, edit.after.encode(), change.message, change.identity)
+    branch.push(commit)
     return commit
-
-
-def _known(repository: GitOps, environment: Environment, edit: overlay.Edit, folder: Path) -> str:
-    """The commit that proposes this edit already, if there is one."""
-    apart = Path(tempfile.mkdtemp(dir=folder))  # it is looked at again after a lost race
-    with _branch(repository, proposal(environment), apart) as branch, suppress(NotFound):
-        branch.fetch()
-        if branch.read(edit.path) == edit.after.encode():
-            return branch.head
-    return ""

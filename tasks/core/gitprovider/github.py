@@ -1,7 +1,7 @@
 """GitHub's API, as far as deployments need it: the repository dispatch, pull requests, statuses and deployments."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 import requests
 from github import Auth, BadCredentialsException, Github, GithubException, RateLimitExceededException
 from github.GithubObject import NotSet
-from pydantic import SecretStr
+from github.PullRequest import PullRequest
+from github.Repository import Repository
+from pydantic import HttpUrl, SecretStr, TypeAdapter
 
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, Unavailable
 from tasks.core.git import ON_GITHUB
@@ -21,6 +23,8 @@ TIMEOUT = 30
 
 TOKEN = re.compile("[!-~]+")
 """What fits into a header; libraries quote other values in their errors."""
+
+URL = TypeAdapter(HttpUrl)
 
 BUSY = (requests.codes.request_timeout, requests.codes.too_many_requests)
 
@@ -96,11 +100,56 @@ class GitHub:
         """
         with self._api() as api:
             repository = api.get_repo(self._repository)
-            head = f"{self._repository.partition('/')[0]}:{branch}"
-            for pull in repository.get_pulls(state="open", base=base, head=head):
+            pull = next(iter(self._open(repository, branch, base)), None)
+            if pull:
                 pull.edit(title=title, body=body)
+            else:
+                pull = repository.create_pull(base=base, head=branch, title=title, body=body)
+            return str(URL.validate_python(pull.html_url))
+
+    @_exchanges(2)
+    def under_review(self, branch: str, base: str) -> bool:
+        """Whether a pull request from a branch is open.
+
+        Raises:
+            InvalidInput, AccessDenied, NotFound, Unavailable: as GitHub answers.
+        """
+        with self._api() as api:
+            return any(True for _ in self._open(api.get_repo(self._repository), branch, base))
+
+    @_exchanges(4)
+    def close(self, branch: str, base: str, why: str) -> str:
+        """Close the open pull request from a branch with a comment; returns its address, empty if there is none.
+
+        Raises:
+            InvalidInput, AccessDenied, NotFound, Unavailable: as GitHub answers.
+        """
+        with self._api() as api:
+            for pull in self._open(api.get_repo(self._repository), branch, base):
+                comments = f"/repos/{self._repository}/issues/{pull.number}/comments"
+                api.requester.requestJsonAndCheck("POST", comments, input={"body": why})
+                pull.edit(state="closed")
                 return pull.html_url
-            return repository.create_pull(base=base, head=branch, title=title, body=body).html_url
+        return ""
+
+    @_exchanges(2)
+    def merged_as(self, url: str) -> str | None:
+        """The commit on the base branch that a pull request was merged as; empty while it is open.
+
+        Returns:
+            ``None`` where it was closed without.
+
+        Raises:
+            InvalidInput, AccessDenied, NotFound, Unavailable: as GitHub answers.
+        """
+        with self._api() as api:
+            pull = api.get_repo(self._repository).get_pull(int(url.rpartition("/")[2]))
+            if pull.merged:
+                return pull.merge_commit_sha
+            return "" if pull.state == "open" else None
+
+    def _open(self, repository: Repository, branch: str, base: str) -> Iterable[PullRequest]:
+        return repository.get_pulls(state="open", base=base, head=f"{self._repository.partition('/')[0]}:{branch}")
 
     @_exchanges(6)
     def show(self, sha: str, environment: Environment, state: str, words: str, url: str) -> None:
@@ -136,6 +185,11 @@ class GitHub:
             yield api
         except GithubException as error:
             raise self._explain(error) from None
+        except (TypeError, AttributeError, LookupError, ValueError, AssertionError) as error:  # of what is no JSON
+            raise Unavailable(
+                f"What answers at {urlsplit(self._api_url).netloc} isn't GitHub's API: {error!r:.200}.",
+                "Check GITHUB_API_URL; a proxy or a login page may answer in its place.",
+            ) from None
         except RuntimeError as error:  # PyGithub's, for a redirect to another host
             raise self._moved(str(error).partition(", please")[0]) from None
         except requests.RequestException as error:
@@ -153,7 +207,7 @@ class GitHub:
         )
 
     def _explain(self, error: GithubException) -> DeliveryError:
-        said = f"{error.status} {(error.data or {}).get('message', '') if isinstance(error.data, dict) else error.data}"
+        said = f"{error.status} {_reasons(error.data)}"
         if isinstance(error, RateLimitExceededException) or error.status in BUSY or error.status >= 500:
             return Unavailable(f"GitHub could not take a call for {self._repository}: {said}")
         if isinstance(error, BadCredentialsException) or error.status in (401, 403):
@@ -167,3 +221,20 @@ class GitHub:
                 "Check its name and the token's scopes; GitHub answers 404 for private repositories without access.",
             )
         return InvalidInput(f"GitHub refused a call for {self._repository}: {said}")
+
+
+def _reasons(data: object) -> str:
+    """The message of GitHub's answer, with its ``errors``, where the reason stands."""
+    if not isinstance(data, dict):
+        return str(data or "")
+    listed = data.get("errors")
+    errors = [_reason(each) for each in listed] if isinstance(listed, list) else [str(listed or "")]
+    return ": ".join(filter(None, [str(data.get("message") or ""), "; ".join(filter(None, errors))]))
+
+
+def _reason(error: object) -> str:
+    """One of the ``errors``: its own words, else which field of what is wrong and how."""
+    if not isinstance(error, dict):
+        return str(error)
+    field = ".".join(str(error[name]) for name in ("resource", "field") if error.get(name))
+    return str(error.get("message") or f"{field} is {error.get('code') or 'wrong'}")

@@ -157,3 +157,34 @@ def test_where_this_process_stands_has_no_say(gitops: Path, tmp_path: Path, monk
     monkeypatch.chdir(here)
     assert git.resolve(git.Remote(str(gitops)), "main", tmp_path / "refs.git") == repositories.head(gitops)
     assert git.branches(git.Remote(str(gitops))) == ["main"]
+
+
+@pytest.mark.parametrize(
+    ("address", "api", "name"),
+    [
+        ("acme/devops", "https://api.github.com", "acme/devops"),
+        ("https://github.com/acme/devops", "https://api.github.com", "acme/devops"),
+        ("https://github.com/acme/devops.git", "https://api.github.com", "acme/devops"),
+        ("git@github.com:acme/devops.git", "https://api.github.com", "acme/devops"),
+        ("github.com:acme/dev.ops", "https://api.github.com", "acme/dev.ops"),
+        ("ssh://git@github.com/acme/devops.git", "https://api.github.com", "acme/devops"),
+        ("ssh://git@ssh.github.com:443/acme/devops.git", "https://api.github.com", "acme/devops"),
+        ("https://git.corp.example/acme/devops/", "https://git.corp.example/api/v3", "acme/devops"),
+        ("git@git.corp.example:acme/devops", "https://git.corp.example:8443/api/v3", "acme/devops"),
+    ],
+)
+def test_a_repository_on_github_by_any_of_its_addresses(address: str, api: str, name: str) -> None:
+    assert git.github_name(address, api) == name
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://gitlab.com/acme/devops.git",
+        "git@evil-github.com:acme/devops",
+        "/srv/devops.git",
+        "https://github.com/x",
+    ],
+)
+def test_other_addresses_stay_as_they_are(address: str) -> None:
+    assert git.github_name(address, "https://api.github.com") == address

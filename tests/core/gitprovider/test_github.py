@@ -83,6 +83,57 @@ def test_the_stand_in_itself_refuses_a_wrong_token_and_an_unknown_repository(hub
     assert type(refusal(hub.url, repository="acme/unknown")) is NotFound
 
 
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        (
+            [{"resource": "PullRequest", "code": "custom", "message": "No commits between main and flowise/dev"}],
+            "No commits between main and flowise/dev",
+        ),
+        ([{"resource": "PullRequest", "field": "base", "code": "invalid"}], "PullRequest.base is invalid"),
+        ([{"resource": "Issue", "field": "body", "code": "custom", "message": "body is too long"}], "body is too long"),
+        ([{"code": "missing"}, "in plain words"], "in plain words"),
+        ("a text", "a text"),
+        (None, "Validation Failed"),
+    ],
+)
+def test_the_reason_for_an_invalid_request_is_in_the_message(errors: object, said: str, hub: GitHub) -> None:
+    hub.failures.append(JSONResponse({"message": "Validation Failed", "errors": errors}, 422))
+    refused = refusal(hub.url)
+    assert type(refused) is InvalidInput
+    assert "422 Validation Failed" in refused.message
+    assert said in refused.message
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [PlainTextResponse("<html>log in</html>"), JSONResponse([]), Response(b""), Response(bytes(range(256)))],
+    ids=["page", "list", "nothing", "bytes"],
+)
+def test_what_is_not_githubs_answer_is_told_in_words(answer: Response, hub: GitHub) -> None:
+    hub.failures += [answer] * 4
+    with pytest.raises(Unavailable, match=r"isn't GitHub's API"):
+        Client(NAME, SecretStr(TOKEN), hub.url).propose("flowise/dev", "main", "title", "text")
+
+
+def test_a_pull_request_is_looked_at_and_closed_with_a_reason(hub: GitHub, tmp_path: Path) -> None:
+    init(tmp_path)
+    commit(tmp_path, "main", {"a": "b"}, "m")
+    client = Client(NAME, SecretStr(TOKEN), hub.url)
+    assert not client.under_review("flowise/dev", "main")
+    assert client.close("flowise/dev", "main", "why") == ""
+    commit(tmp_path, "flowise/dev", {"a": "c"}, "m", start=head(tmp_path))
+    url = client.propose("flowise/dev", "main", "one", "text")
+    assert client.under_review("flowise/dev", "main")
+    assert client.merged_as(url) == ""
+    assert client.close("flowise/dev", "main", "why") == url
+    assert hub.changes.comments == [{"number": 1, "body": "why"}]
+    assert not client.under_review("flowise/dev", "main")
+    assert client.merged_as(url) is None
+    hub.changes.pulls[0] |= {"merged": True, "merge_commit_sha": "c" * 40}
+    assert client.merged_as(url) == "c" * 40
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_no_success_and_the_token_stays(status: int) -> None:
     with moved(status) as servers:
