@@ -84,3 +84,28 @@ class Dispatch(Payload):
     action: str
     client_payload: dict[str, Any] | None
     repository: Repository
+
+
+class Side(Payload):
+    """One side of a pull request: a branch, and the repository it is in, unless that one is gone."""
+
+    ref: str
+    repo: Repository | None = None
+
+
+class Proposal(Payload):
+    """A pull request."""
+
+    merged: bool
+    title: str
+    body: str | None
+    head: Side
+    base: Side
+
+
+class PullRequest(Payload):
+    """The payload of ``pull_request``, when it was closed."""
+
+    action: str
+    pull_request: Proposal
+    repository: Repository

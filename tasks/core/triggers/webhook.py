@@ -15,9 +15,10 @@ from pydantic.dataclasses import dataclass
 
 from tasks.core.errors import AccessDenied, InvalidInput, NotFound
 from tasks.core.git import ON_GITHUB
+from tasks.core.gitops import commit_message, proposal
 from tasks.core.models import EVENT, ImageUpdate
 from tasks.core.settings import Settings
-from tasks.core.triggers.github_payloads import Dispatch, Payload, Push, Repository
+from tasks.core.triggers.github_payloads import Dispatch, Payload, PullRequest, Push, Repository
 from tasks.core.triggers.path_filter import PathFilter
 
 DEPLOY, UPDATE = "deploy-to-k8s/deploy-to-k8s", "update-flowise-deployment/update-flowise-deployment"
@@ -63,6 +64,7 @@ class Receiver:
         self._source = _on_github("SOURCE_REPO", settings.source_repo)
         self._gitops = _on_github("GITOPS_REPO", settings.gitops_repo) if settings.gitops_repo else ""
         self._ref = f"refs/heads/{settings.source_branch}"
+        self._branch_of = settings.branch_of
         self._paths = PathFilter(settings.source_paths)
 
     def verify(self, signature: str | None, body: bytes) -> None:
@@ -99,8 +101,10 @@ class Receiver:
             return self._push(_parsed(Push, body), key)
         if event == "repository_dispatch":
             return self._dispatch(_parsed(Dispatch, body), key)
+        if event == "pull_request":
+            return self._merged(_parsed(PullRequest, body), key)
         # Also ping. A hook may be set to send every event: those are no failures in GitHub's list of deliveries.
-        return Ignored(f"The event {event!r:.60} starts nothing; push and repository_dispatch do.")
+        return Ignored(f"The event {event!r:.60} starts nothing; push, pull_request and repository_dispatch do.")
 
     def _push(self, push: Push, key: str) -> Decision:
         _check_repository(push.repository, self._source, "push")
@@ -115,6 +119,25 @@ class Receiver:
         if who is None:
             raise InvalidInput("The push names neither a sender nor a pusher.")
         return Start(DEPLOY, {"environment": "dev", "ref": push.after, "actor": who}, key)
+
+    def _merged(self, event: PullRequest, key: str) -> Decision:
+        """A merged proposal of ours: its update once more finds nothing to commit, and follows the rollout."""
+        _check_repository(event.repository, self._gitops, "pull_request")
+        pull = event.pull_request
+        told = commit_message.parse(f"{pull.title}\n\n{pull.body or ''}")
+        if event.action != "closed" or not pull.merged or not told:
+            return Ignored("Only the merge of a proposed update starts something.")
+        update = ImageUpdate.parse(
+            workflow_run_id=told.get("run"), **{name: told[name] for name in ImageUpdate.model_fields if name in told}
+        )
+        ours, there = proposal.branch_of(update.environment), pull.head.repo
+        if pull.head.ref != ours or not there or there.full_name.lower() != self._gitops:
+            return Ignored(f"{pull.head.ref!r:.100} was merged; {ours} of {self._gitops} is this project's.")
+        if pull.base.ref != self._branch_of(update.environment):
+            return Ignored(
+                f"It was merged into {pull.base.ref!r:.100}, which isn't the branch of {update.environment}."
+            )
+        return Start(UPDATE, update.model_dump(), key)
 
     def _dispatch(self, dispatch: Dispatch, key: str) -> Decision:
         _check_repository(dispatch.repository, self._gitops, "repository_dispatch")

@@ -316,3 +316,47 @@ def test_paths_as_github_s_own_filter(patterns: str, matching: str, others: str)
 def test_patterns_that_are_none(patterns: str) -> None:
     with pytest.raises(InvalidInput, match="SOURCE_PATHS"):
         PathFilter(patterns)
+
+
+def merged(text: str, **changes: Any) -> dict[str, Any]:
+    """A pull request that was closed, as GitHub's page has it; only what counts here."""
+    repository = {"full_name": GITOPS}
+    pull = {
+        "merged": True,
+        "title": "chore(staging): update flowise images to f3a21bc",
+        "body": text,
+        "head": {"ref": "flowise/staging", "repo": repository},
+        "base": {"ref": "main", "repo": repository},
+    }
+    return {"action": "closed", "pull_request": pull | changes, "repository": repository}
+
+
+RECORD = (
+    f"Triggered by: mona\nSource SHA: {SHA}\nTag: f3a21bc\n\nServer-Digest: {DIGEST}\nUI-Digest: {DIGEST}\nRun: 42\n"
+)
+
+
+def test_a_merged_proposal_is_followed_by_its_update() -> None:
+    decision = decide("pull_request", merged(f"| image | now |\n\n```text\n{RECORD}```\n"))
+    expected = update(server_digest=DIGEST, ui_digest=DIGEST)
+    assert decision == Start("update-flowise-deployment/update-flowise-deployment", expected, f"github-{DELIVERY}")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"merged": False},
+        {"title": "docs: a typo"},
+        {"head": {"ref": "flowise/dev", "repo": {"full_name": GITOPS}}},
+        {"head": {"ref": "flowise/staging", "repo": {"full_name": "mallory/devops"}}},
+        {"head": {"ref": "flowise/staging", "repo": None}},
+        {"base": {"ref": "other", "repo": {"full_name": GITOPS}}},
+    ],
+)
+def test_other_pull_requests_start_nothing(changes: dict[str, Any]) -> None:
+    assert isinstance(decide("pull_request", merged(RECORD, **changes)), Ignored)
+
+
+def test_a_merge_elsewhere_is_refused() -> None:
+    refused("pull_request", merged(RECORD) | {"repository": {"full_name": "mallory/devops"}})
+    refused("pull_request", merged(RECORD.replace(DIGEST, "sha256:x")))
