@@ -2,6 +2,8 @@
 
 from functools import partial
 
+from prefect.runtime import flow_run
+
 from tasks.approval import ask, needed
 from tasks.core.errors import DeliveryError, Inconclusive, RolledBack, RolloutFailed
 from tasks.core.models import Approval, ImageUpdate, Origin, UpdateResult
@@ -30,6 +32,8 @@ def deliver(
     Raises:
         tasks.core.errors.DeliveryError: what went wrong, with a hint.
     """
+    if not update.workflow_run_id:  # by it the commit is recognised if the answer to its push is lost
+        update = update.model_copy(update={"workflow_run_id": flow_run.id})
     result = write(update, force, dry_run, needed(update.environment), origin)
     while result.pending:
         result = write(update, force, dry_run, ask(update, result), origin)

@@ -6,7 +6,6 @@ from functools import partial
 
 from prefect import task
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 
 from tasks.clients import github, overlays, registry
 from tasks.core.errors import AccessDenied, NotFound, Unavailable
@@ -46,8 +45,6 @@ def update_kustomization(
         PushRefused, AccessDenied, Unavailable, LostRace: as the git server answers.
     """
     settings, logger = load(), get_run_logger()
-    if not update.workflow_run_id:  # by it the commit is recognised if the answer to its push is lost
-        update = update.model_copy(update={"workflow_run_id": flow_run.id})
     settings.require("ecr_registry")
     repository = replace(overlays(settings, update.environment), check_image=partial(_check_there, settings))
     if repository.propose and not dry_run:  # a branch that nobody can be asked to merge is not pushed

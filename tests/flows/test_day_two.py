@@ -402,7 +402,7 @@ def test_a_pull_request_that_people_close_fails_the_run(
 
     people = Thread(target=refuse)
     people.start()
-    with pytest.raises(Rejected, match="closed without a merge"):
+    with pytest.raises(Rejected, match="closed without being merged"):
         deploy("v1", GOOD)
     people.join()
 

@@ -127,9 +127,9 @@ class Receiver:
         told = commit_message.parse(f"{pull.title}\n\n{pull.body or ''}")
         if event.action != "closed" or not pull.merged or not told:
             return Ignored("Only the merge of a proposed update starts something.")
-        update = ImageUpdate.parse(
-            workflow_run_id=told.get("run"), **{name: told[name] for name in ImageUpdate.model_fields if name in told}
-        )
+        digests = {f"{image}_digest": digest for image, digest in told["digests"].items()}
+        fields = {name: told[name] for name in ("environment", "tag", "sha", "actor") if name in told}
+        update = ImageUpdate.parse(workflow_run_id=told.get("run"), **fields, **digests)
         ours, there = proposal.branch_of(update.environment), pull.head.repo
         if pull.head.ref != ours or not there or there.full_name.lower() != self._gitops:
             return Ignored(f"{pull.head.ref!r:.100} was merged; {ours} of {self._gitops} is this project's.")

@@ -116,13 +116,11 @@ def test_what_is_not_githubs_answer_is_told_in_words(answer: Response, hub: GitH
         Client(NAME, SecretStr(TOKEN), hub.url).propose("flowise/dev", "main", "title", "text")
 
 
-def test_a_pull_request_is_looked_at_and_closed_with_a_reason(hub: GitHub, tmp_path: Path) -> None:
-    init(tmp_path)
-    commit(tmp_path, "main", {"a": "b"}, "m")
+def test_a_pull_request_is_looked_at_and_closed_with_a_reason(hub: GitHub, gitops: Path) -> None:
     client = Client(NAME, SecretStr(TOKEN), hub.url)
     assert not client.under_review("flowise/dev", "main")
     assert client.close("flowise/dev", "main", "why") == ""
-    commit(tmp_path, "flowise/dev", {"a": "c"}, "m", start=head(tmp_path))
+    commit(gitops, "flowise/dev", {"a": "c"}, "m", start=head(gitops))
     url = client.propose("flowise/dev", "main", "one", "text")
     assert client.under_review("flowise/dev", "main")
     assert client.merged_as(url) == ""
