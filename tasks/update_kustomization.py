@@ -69,8 +69,8 @@ def update_kustomization(
 
 def _check_there(settings: Settings, image: ImageRef) -> None:
     """Make sure that an image is in its registry; one that can't be asked is no reason to stop."""
-    host, _, repository = (image.new_name or "").partition("/")
-    if not (image.digest and repository):
+    host, _, repository = (image.new_name or image.name).partition("/")
+    if not (image.digest and repository and {".", ":"} & set(host)):  # a name that says no registry
         return
     try:
         with closing(registry(settings, host, timeout=10)) as there:
