@@ -1,9 +1,10 @@
-"""A stand-in for Argo CD: the three calls of its API server a rollout makes, and a controller that takes its time.
+"""A stand-in for Argo CD: the calls of its API server that a rollout makes, and a controller that takes its time.
 
 Follows Argo CD's ``assets/swagger.json`` (``/api/v1/applications/{name}``, ``?refresh=``, ``.../sync``) and its
 ``server/application/application.go``: a refresh is answered when the controller has compared; an unknown application
-is 403 unless ``project`` is named, then 404; a sync is 403 in a closed window and 400 while an operation is there, or
-with a ``revision`` under auto-sync; errors are ``{code, error, message}``.
+is 403 unless ``project`` is named, then 404; POST and DELETE need a content type, else 415; a sync is 403 in a closed
+window and 400 while an operation is there, or with a ``revision`` under auto-sync; errors are ``{code, error,
+message}``. ``argocd_recordings/errors.jsonl.gz`` is what a real one answers to what it refuses; so does this one.
 
 Other than the real one: an answer has only the fields used here, and the controller (``argocd_controller``) moves only
 when it is asked.
@@ -16,11 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from tests.sandbox.argocd_controller import Application
 from tests.sandbox.in_process import served
 
+INVALID_ARGUMENT = (3, 400)
 UNAUTHENTICATED, DENIED, NOT_FOUND, FAILED_PRECONDITION = (16, 401), (7, 403), (5, 404), (9, 400)
 INTERNAL, UNAVAILABLE = (13, 500), (14, 503)
 """gRPC's codes and what its HTTP gateway makes of them."""
@@ -87,11 +89,28 @@ def _api(argo: ArgoCD) -> FastAPI:
         application.step()
         return JSONResponse(application.answer())
 
+    @api.get("/api/v1/applications/{name}/resource-tree")
+    async def tree(name: str, request: Request, project: str = "") -> Response:
+        refused = _unknown(argo, request, name, project)
+        return refused or JSONResponse({"nodes": argo.applications[name].tree()})
+
+    @api.delete("/api/v1/applications/{name}/operation")
+    async def end_operation(name: str, request: Request, project: str = "") -> Response:
+        argo.calls.append("end")
+        refused = _no_json(request) or _refused(argo, request, name, project)
+        if refused:
+            return refused
+        if not argo.applications[name].end_operation():
+            return error(INVALID_ARGUMENT, "Unable to terminate operation. No operation is in progress")
+        return JSONResponse({})
+
     @api.post("/api/v1/applications/{name}/sync")
     async def sync(name: str, request: Request) -> Response:
         argo.calls.append("sync")
-        body = await request.json()
-        refused = _refused(argo, request, name, body.get("project", ""))
+        if refused := _no_json(request):
+            return refused
+        body = await request.json() if await request.body() else {}
+        refused = _refused(argo, request, name, body.get("project", ""), body.get("appNamespace", ""))
         refused = refused or (argo.refusals.pop(0) if argo.refusals else _no_sync(argo.applications[name], body))
         if refused:
             return refused
@@ -106,15 +125,26 @@ def _api(argo: ArgoCD) -> FastAPI:
     return api
 
 
-def _refused(argo: ArgoCD, request: Request, name: str, project: str) -> Response | None:
-    if argo.failures:
-        return argo.failures.pop(0)
-    if "authorization" not in request.headers:
+def _no_json(request: Request) -> Response | None:
+    if request.headers.get("content-type") == "application/json":
+        return None
+    return PlainTextResponse("Invalid content type\n", 415)
+
+
+def _refused(argo: ArgoCD, request: Request, name: str, project: str, namespace: str = "") -> Response | None:
+    return argo.failures.pop(0) if argo.failures else _unknown(argo, request, name, project, namespace)
+
+
+def _unknown(argo: ArgoCD, request: Request, name: str, project: str, namespace: str = "") -> Response | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme != "Bearer" or token.count(".") not in (0, 2):  # what is not made of three parts is no JWT
         return error(UNAUTHENTICATED, "no session information")
-    if request.headers["authorization"] != f"Bearer {argo.token}":
-        return error(UNAUTHENTICATED, "invalid session: signature is invalid")
+    if token != argo.token:
+        said = "invalid session: token signature is invalid: signature is invalid"
+        return error(UNAUTHENTICATED, said)
     known = argo.applications.get(name)
-    if known and project in ("", known.project):
+    asked = namespace or request.query_params.get("appNamespace", "argocd")
+    if known and project in ("", known.project) and asked == known.namespace:
         return None
     if not project:
         return error(DENIED, "permission denied")

@@ -41,6 +41,12 @@ class Application:
         refresh_hangs: whether a refresh is never answered, though the controller does it.
         window_closed: whether a sync window denies every sync.
         kind: of its one workload.
+        namespace: its own.
+        retries: how often Argo CD tries a failed operation again by itself, each time after as many steps as it takes.
+        left_over: whether a ConfigMap is left over that is not pruned.
+        hydrated: whether a hydrator writes the manifests to another branch; its commits begin with ``h``.
+        pod: reason and health message of the pods that do not start.
+        sources: further revisions, of an application with several sources.
     """
 
     name: str
@@ -58,6 +64,13 @@ class Application:
     refresh_hangs: bool = False
     window_closed: bool = False
     kind: str = "Deployment"
+    namespace: str = "argocd"
+    retries: int = 0
+    left_over: bool = False
+    hydrated: bool = False
+    pod: tuple[str, str] = ("", "")
+    sources: Sequence[str] = ()
+    deleted: bool = False
     conditions: list[dict[str, str]] = field(default_factory=list)
     health: tuple[str, str] = ("", "")
     refresh_asked: bool = False
@@ -68,10 +81,11 @@ class Application:
     live: str = ""
     _seconds: int = 0
     _turned_at: str = ""
+    _started_at: str = ""
 
     def __post_init__(self) -> None:
         self.live = self.head()
-        self.operation_state = self._ended({"sync": {"revision": self.live}}, self.now(), "Succeeded")
+        self.operation_state = self._ended({"sync": {"revision": self._revision()}}, self.now(), "Succeeded")
         self._reconcile()
         self._work = self._controller()
 
@@ -89,6 +103,27 @@ class Application:
         else:
             next(self._work)
 
+    def tree(self) -> list[dict[str, Any]]:
+        """The resource tree: its pods, which know of their trouble before the workload does."""
+        reason, message = self.pod
+        health = {"status": "Degraded" if reason else self.cluster[0], "message": message}
+        pod = {"kind": "Pod", "parentRefs": [{"kind": "ReplicaSet"}], "health": health, "createdAt": self._started_at}
+        info = [{"name": "Status Reason", "value": reason or "Running"}]
+        return [
+            pod | {"name": f"pod-{at}", "images": [image], "info": info}
+            for at, image in enumerate(self.images(self.live))
+        ]
+
+    def end_operation(self) -> bool:
+        """End the operation that is there, as a person does; whether there was one."""
+        if not self.operation:
+            return False
+        self.operation_state = self._ended(self.operation, self._started_at, "Failed") | {
+            "message": "Operation terminated"
+        }
+        self.operation, self._work = None, self._controller()
+        return True
+
     def begin(self, revision: str) -> None:
         """Ask for a sync as somebody else does."""
         self.operation = {"sync": {"revision": revision, "prune": self.prune}}
@@ -97,14 +132,28 @@ class Application:
         """The application as the API gives it."""
         automated = {"automated": {"prune": self.prune, "selfHeal": True}} if self.auto_sync else {}
         state = {"operationState": self.operation_state} if self.operation_state else {}
+        head = self.head()
+        hydrated = {
+            "drySHA": head,
+            "hydratedSHA": self._revision(),
+            "phase": "Hydrated",
+            "finishedAt": self.reconciled_at,
+        }
+        hydrator = {"currentOperation": hydrated, "lastSuccessfulOperation": hydrated} if self.hydrated else {}
+        left_over = [
+            {"kind": "ConfigMap", "name": "old", "status": "OutOfSync", "requiresPruning": True}
+        ] * self.left_over
         return {
-            "metadata": {"name": self.name, "namespace": "argocd"},
-            "spec": {"project": self.project, "syncPolicy": automated},
+            "metadata": {"name": self.name, "namespace": self.namespace}
+            | ({"deletionTimestamp": self.reconciled_at} if self.deleted else {}),
+            "spec": {"project": self.project, "syncPolicy": automated}
+            | ({"sourceHydrator": {"drySource": {}}} if self.hydrated else {}),
             "status": {
+                "sourceHydrator": hydrator,
                 "sync": self.compared,
                 "health": {"status": self.health[0], "lastTransitionTime": self._turned_at},
                 "reconciledAt": self.reconciled_at,
-                "resources": [self._resource(self.kind, self.health), self._resource("Service", HEALTHY)],
+                "resources": [self._resource(self.kind, self.health), self._resource("Service", HEALTHY), *left_over],
                 "summary": {"images": list(self.images(self.live))},
                 "conditions": self.conditions,
                 **state,
@@ -117,9 +166,14 @@ class Application:
             "kind": kind,
             "name": "flowise-server",
             "namespace": self.name,
-            "status": self.compared["status"] if kind == self.kind else "Synced",
+            "status": self._workload() if kind == self.kind else "Synced",
             "health": dict(zip(("status", "message"), health, strict=True)),
         }
+
+    def _workload(self) -> str:
+        if self.left_over:
+            return "Synced" if self.images(self.head()) == self.images(self.live) else "OutOfSync"
+        return str(self.compared["status"])
 
     def _controller(self) -> Iterator[None]:
         while True:
@@ -131,26 +185,38 @@ class Application:
     def _sync_by_itself(self) -> None:
         tried = (self.operation_state or {}).get("operation", {}).get("sync", {}).get("revision")
         due = self.auto_sync and not self.window_closed and not self.operation
-        if due and self.compared["status"] == "OutOfSync" and tried != self.head():
-            self.begin(self.head())
+        if due and self.compared["status"] == "OutOfSync" and tried != self._revision():
+            self.begin(self._revision())
 
     def _operate(self, operation: dict[str, Any]) -> Iterator[None]:
-        started = self.now()
+        started = self._started_at = self.now()
         self.operation_state = {"operation": operation, "phase": "Running", "startedAt": started}
         for _ in range(self.operation_steps):
             yield
+        yield from self._retry(operation, started)
         self.operation, self.operation_state = None, self._ended(operation, started, self.outcome)
         if self.outcome == "Succeeded":
-            self.live = operation["sync"]["revision"]
+            self.live = operation["sync"]["revision"].removeprefix("h")
             self.cluster = self._course()[0]
             yield  # the operation is over, and everything else still says what was before it
             yield from self._settle()
+
+    def _retry(self, operation: dict[str, Any], started: str) -> Iterator[None]:
+        for attempt in range(1, (self.retries if self.outcome != "Succeeded" else 0) + 1):
+            message = f"{self.message}. Retrying attempt #{attempt} at 3:04PM."
+            failed = self._ended(operation, started, self.outcome) | {"phase": "Running", "message": message}
+            self.operation_state = failed | {"retryCount": attempt}
+            for _ in range(2**attempt):
+                yield
 
     def _settle(self) -> Iterator[None]:
         for health in self._course():
             self.cluster = health
             self._reconcile()
             yield
+
+    def _revision(self) -> str:
+        return f"h{self.head()}" if self.hydrated else self.head()
 
     def _course(self) -> Sequence[tuple[str, str]]:
         return (PROGRESSING, DEGRADED) if self.breaks(self.images(self.live)) else self.after_sync
@@ -168,8 +234,10 @@ class Application:
         }
 
     def _reconcile(self) -> None:
-        same = self.images(self.head()) == self.images(self.live)
-        self.compared = {"status": "Synced" if same else "OutOfSync", "revision": self.head()}
+        same = self.images(self.head()) == self.images(self.live) and not self.left_over
+        self.compared = {"status": "Synced" if same else "OutOfSync", "revision": self._revision()}
+        if self.sources:
+            self.compared = {"status": self.compared["status"], "revisions": [*self.sources, self._revision()]}
         self.reconciled_at = self.now()
         if self.health[0] != self.cluster[0]:
             self._turned_at = self.reconciled_at

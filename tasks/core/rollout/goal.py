@@ -55,7 +55,7 @@ class Goal:
 
     def overtakes(self, app: Application, operation: OperationState) -> str:
         """Return the older commit that an operation deploys, on the way to this one; empty if it does not."""
-        revisions = app.deployed_by(operation)
+        revisions = () if self.deployed_by(app, operation) else app.deployed_by(operation)
         return next((each for each in revisions if FULL_SHA.fullmatch(each) and self._follows(each)), "")
 
     def distance(self, app: Application, running: Sequence[str] | None = None) -> list[str]:

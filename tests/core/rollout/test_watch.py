@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import SecretStr
 
 from tasks.core.errors import AccessDenied, Inconclusive, InvalidInput, NotFound, NotSynced, RolloutFailed, Unavailable
@@ -55,12 +55,13 @@ class World:
         **options: object,
     ) -> Rollout:
         options = {"token": self.argo.token, "refresh_timeout": 0.1} | options
-        scope = Scope(options.pop("project", ""))
+        scope = Scope(options.pop("project", ""), options.pop("namespace", ""))
+        patience = Patience(timeout, 5, 60, options.pop("pods_degraded", 0))
         client = ArgoCD(self.argo.url, SecretStr(options.pop("token")), scope, **options)
         self._stack.callback(client.close)
         wanted = (DIGESTS[commit],) if digests is None else digests
         goal = Goal(commit, [ImageRef("ui", "acme/ui", digest=each) for each in wanted], self.history(commit))
-        return wait_for_rollout(client, name, goal, Patience(timeout, 5, 60), self.heard.append)
+        return wait_for_rollout(client, name, goal, patience, self.heard.append)
 
     def history(self, commit: str) -> "Told":
         return Told(commit, self.asked.append)
@@ -579,3 +580,131 @@ def test_it_follows_a_real_repository(gitops: Path, tmp_path: Path) -> None:
         )
     assert rollout.revision == newest
     assert any(image.endswith(f"/flowise-server@{DIGESTS[PUSHED]}") for image in rollout.images)
+
+
+class TestArgoCDAsItMayBe:
+    """What a real Argo CD has done to somebody."""
+
+    def test_a_failed_sync_is_reported_at_its_first_try_and_refuted_at_the_last(self, world: World) -> None:
+        world.push(PUSHED)
+        world.app.outcome, world.app.message, world.app.retries = "Failed", "field is immutable", 2
+        with pytest.raises(RolloutFailed, match="field is immutable"):
+            world.wait()
+        first, second = (next(n for n, line in enumerate(world.heard) if f"attempt #{at}" in line) for at in (1, 2))
+        assert first < second
+        assert not {"sync", "end"} & set(world.argo.calls)
+
+    def test_it_does_not_wait_behind_the_retries_of_an_older_commit(self, world: World) -> None:
+        world.app.outcome, world.app.message, world.app.retries = "Failed", "field is immutable", 5
+        world.push(PUSHED)
+        world.app.begin(OLD)
+        for _ in range(5):
+            world.app.step()
+        world.app.outcome = "Succeeded"
+        world.app._reconcile()
+        assert world.wait().revision == PUSHED
+        assert world.argo.calls.count("end") == 1
+        assert any(
+            f"ended the operation that Argo CD retried for the older commit {OLD[:7]}" in line for line in world.heard
+        )
+
+    def test_an_operation_of_a_commit_of_elsewhere_is_not_ended(self, world: World) -> None:
+        world.app.images = lambda revision: [f"acme/ui@{DIGESTS.get(revision, DIGESTS[OLD])}"]
+        world.app.outcome, world.app.message, world.app.retries = "Failed", "field is immutable", 5
+        world.push(PUSHED)
+        world.app.begin("9" * 40)
+        with pytest.raises(Inconclusive, match="an operation is in progress: Running"):
+            world.wait(timeout=100)
+        assert "end" not in world.argo.calls
+
+    def test_why_it_hangs_is_said_by_its_pods(self, world: World) -> None:
+        world.push(PUSHED)
+        world.app.after_sync = [PROGRESSING]
+        world.app.pod = ("Init:ErrImagePull", 'Back-off pulling image "acme/ui"')
+        with pytest.raises(Inconclusive, match='Pod pod-0 is Init:ErrImagePull: Back-off pulling image "acme/ui"'):
+            world.wait()
+
+    def test_pods_that_do_not_start_count_where_that_is_wanted(self, world: World, clock: Clock) -> None:
+        world.push(PUSHED)
+        world.app.after_sync = [PROGRESSING]
+        world.app.pod = ("CrashLoopBackOff", "back-off restarting failed container")
+        with pytest.raises(RolloutFailed, match=f"No pod of {NAME} starts at {PUSHED}: .*CrashLoopBackOff"):
+            world.wait(pods_degraded=120)
+        assert 120 <= clock.now < 180
+
+    def test_what_is_left_over_is_named_and_no_reason_to_fail(self, world: World) -> None:
+        world.app.prune, world.app.left_over = False, True
+        world.push(PUSHED)
+        assert world.wait().status == "healthy"
+        assert (
+            f"{NAME}: ConfigMap old is OutOfSync (left over; pruning is off), which is no reason to fail" in world.heard
+        )
+
+    def test_a_hydrator_writes_commits_of_its_own(self, world: World) -> None:
+        world.app.hydrated = True
+        world.app.__post_init__()
+        world.push(PUSHED)
+        rollout = world.wait()
+        assert (rollout.revision, world.app.live) == (PUSHED, PUSHED)
+
+    def test_one_source_of_several_is_the_repository(self, world: World) -> None:
+        world.app.sources = ("1.2.3", "8" * 40)
+        world.app._reconcile()
+        world.push(PUSHED)
+        assert world.wait().revision == PUSHED
+
+    def test_automatic_sync_that_is_not_enabled_is_off(self, world: World) -> None:
+        answer = world.app.answer
+        world.app.auto_sync = False
+        off = {"syncPolicy": {"automated": {"enabled": False, "prune": True}}}
+        world.app.answer = lambda: {**answer(), "spec": off}
+        world.push(PUSHED)
+        assert world.wait().revision == PUSHED
+        assert world.argo.syncs == [{"name": NAME, "prune": True}]
+
+    def test_an_application_in_another_namespace(self, world: World) -> None:
+        world.app.namespace, world.app.auto_sync = "team-apps", False
+        world.push(PUSHED)
+        assert world.wait(namespace="team-apps").revision == PUSHED
+        assert world.argo.syncs == [{"name": NAME, "prune": False, "appNamespace": "team-apps"}]
+        with pytest.raises(AccessDenied, match="permission denied"):
+            world.wait()
+
+    def test_it_is_deleted_while_it_is_waited_for(self, world: World) -> None:
+        world.push(PUSHED)
+        world.app.after_sync = [PROGRESSING] * 1000
+        step, calls = world.app.step, world.argo.calls
+
+        def deleted() -> None:
+            step()
+            world.app.deleted = len(calls) > 6
+            if len(calls) > 9:
+                world.argo.applications.clear()
+
+        world.app.step = deleted
+        with pytest.raises(Inconclusive, match=r"was there, and is not any more.*not found") as caught:
+            world.wait(project="default")
+        assert "Nothing was undone" in caught.value.hint
+        assert f"{NAME}: the application is being deleted" in world.heard
+
+    def test_a_busy_server_names_the_pause(self, world: World, clock: Clock) -> None:
+        world.push(PUSHED)
+        world.argo.failures.append(JSONResponse({"code": 8, "message": "slow down"}, 429, {"Retry-After": "40"}))
+        assert world.wait().revision == PUSHED
+        assert clock.now >= 40
+        assert len(world.argo.calls) < 10
+
+    def test_who_may_not_sync_may_still_see_automatic_sync_do_it(self, world: World) -> None:
+        world.push(PUSHED)
+        world.app.window_closed = True  # automatic sync is late
+        world.argo.refusals += [error(DENIED, "permission denied: applications, sync, default/flowise-dev")] * 9
+        step, calls = world.app.step, world.argo.calls
+
+        def opened() -> None:
+            step()
+            world.app.window_closed = len(calls) < 12
+            world.app.refresh_asked = not world.app.operation and world.app.live == OLD
+
+        world.app.step = opened
+        assert world.wait().revision == PUSHED
+        assert calls.count("sync") == 1
