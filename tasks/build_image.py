@@ -42,16 +42,16 @@ CACHED: dict[str, Any] = {"persist_result": True, "result_serializer": "json", "
 @task(name="build-server", task_run_name="build-server {target.tag}", **CACHED, **RETRIES)
 def build_server(target: Target, source: Source, force: bool = False) -> Build:
     """Build and push the server's image. See :func:`build_image`."""
-    return build_image(load().images.server, target, source, force)
+    return build_image(load().images.server, target, source, force, "server")
 
 
 @task(name="build-ui", task_run_name="build-ui {target.tag}", **CACHED, **RETRIES)
 def build_ui(target: Target, source: Source, force: bool = False) -> Build:
     """Build and push the user interface's image. See :func:`build_image`."""
-    return build_image(load().images.ui, target, source, force)
+    return build_image(load().images.ui, target, source, force, "ui")
 
 
-def build_image(image: ImageSpec, target: Target, source: Source, force: bool) -> Build:
+def build_image(image: ImageSpec, target: Target, source: Source, force: bool, label: str) -> Build:
     """Find an image with the same inputs in the registry, or build one with BuildKit and push it.
 
     Args:
@@ -59,6 +59,7 @@ def build_image(image: ImageSpec, target: Target, source: Source, force: bool) -
         target: the commit, and the tags.
         source: the commit's files.
         force: build every step, whatever the registry and the caches have.
+        label: begins the log lines of the build, which runs beside another one.
 
     Raises:
         NotFound, BuildFailed, InvalidInput, Conflict, AccessDenied, Unavailable: see ``tasks.core.build.publish``.
@@ -72,7 +73,7 @@ def build_image(image: ImageSpec, target: Target, source: Source, force: bool) -
             return found
         with one_build_of(image.name, inputs):  # another run may have built it meanwhile
             found = None if force else _same(connected, image, inputs)
-            return found or _built(connected, image, target, source, inputs, force)
+            return found or _built(connected, image, target, source, _options(inputs, force), label)
 
 
 def _same(connected: Registry, image: ImageSpec, inputs: str) -> Build | None:

@@ -1,7 +1,7 @@
-"""What the description of an image may say: what cannot be done here, or would give a secret away, is refused."""
+"""What the description of an image may say: what can't be done here is rejected."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 RUNS_ARGUMENT = "NODE_VERSION"
@@ -13,12 +13,7 @@ ONE_PLATFORM = "is not supported: an image is built for one platform. Use platfo
 UNSUPPORTED = {"secrets": NOTHING_PRIVATE, "secret": NOTHING_PRIVATE, "ssh": NOTHING_PRIVATE, "platforms": ONE_PLATFORM}
 
 SECRET = re.compile(r"(_|^)(apikey|auth|credentials?|key|password|pword|passwd|pwd|secret|token)(_|$)", re.IGNORECASE)
-"""Names that BuildKit's own check ``SecretsUsedInArgOrEnv`` takes for secrets."""
-
-MOUNT = re.compile(
-    r"^[ \t]*(?:ONBUILD\s+)?RUN\s+(?:--\S+\s+)*?--mount=(?:[^\s,]+,)*type=(secret|ssh)\b", re.IGNORECASE | re.MULTILINE
-)
-"""A step that wants something of the one who builds (Dockerfile reference, "RUN --mount")."""
+PUBLIC = re.compile(r"(_|^)public(_|$)", re.IGNORECASE)
 
 
 def supported(fields: object) -> object:
@@ -45,23 +40,17 @@ def inside(path: str) -> str:
     return str(short)
 
 
-def public(build_args: dict[str, str]) -> dict[str, str]:
+def for_each_image(build_args: dict[str, str]) -> dict[str, str]:
     """Build arguments as they are.
 
     Raises:
-        ValueError: one of them is called like a secret, or is the run's own.
+        ValueError: one of them is the run's own.
     """
-    for name in build_args:
-        if SECRET.search(name):
-            raise ValueError(f"{name} is called like a secret: build arguments stay readable in the image's history")
-        if name == RUNS_ARGUMENT:
-            raise ValueError(f"{name} is given by each run")
+    if RUNS_ARGUMENT in build_args:
+        raise ValueError(f"{RUNS_ARGUMENT} is given by each run")
     return build_args
 
 
-def unsupported_mount(dockerfile: str) -> str | None:
-    """The kind of the first ``RUN --mount`` that no build is given, ``secret`` or ``ssh``; ``None`` without one."""
-    # Comments go first: they may stand between the lines of one instruction.
-    lines = "\n".join(line for line in dockerfile.splitlines() if not line.lstrip().startswith("#"))
-    found = MOUNT.search(re.sub(r"\\[ \t]*\n", " ", lines))
-    return found[1].lower() if found else None
+def like_secrets(build_args: Iterable[str]) -> list[str]:
+    """Those of these names that look like a secret's, by the rule of BuildKit's check ``SecretsUsedInArgOrEnv``."""
+    return [name for name in build_args if SECRET.search(name) and not PUBLIC.search(name)]

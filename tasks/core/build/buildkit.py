@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from tasks.core.build.dockerfile import Dockerfile
 from tasks.core.build.protobuf import fields
 
 KEPT_LINES = 20
@@ -63,19 +64,36 @@ class Step:
     """The beginning of a line whose end has not come yet, by stream."""
 
 
+class Recipe(NamedTuple):
+    """What is built: the Dockerfile's path in the repository, its content, and the stage."""
+
+    path: str
+    dockerfile: Dockerfile
+    target: str = ""
+
+
 class Progress:
     """Follows a build and tells it in lines, as ``docker build --progress=plain`` does.
 
     Args:
         log: is called with each line; with several at once, where steps said them at once.
-        progress: is called with the fraction of the known steps that are done; it never falls.
+        progress: is called with the fraction of the Dockerfile's steps that are done; what comes after them, the
+            export, counts as one more.
+        recipe: the Dockerfile's path, its content, and the target.
     """
 
-    def __init__(self, log: Callable[[str], None], progress: Callable[[float], None] = lambda _: None) -> None:
-        self._log, self._progress = log, progress
+    def __init__(
+        self,
+        log: Callable[[str], None],
+        progress: Callable[[float], None] = lambda _: None,
+        recipe: Recipe | None = None,
+    ) -> None:
+        self._log, self._progress, self._recipe = log, progress, recipe
         self._steps: dict[str, Step] = {}
-        self._done, self._told = 0, 0.0
+        self._ended = set[str]()
+        self._all = recipe.dockerfile.steps(recipe.target) if recipe else 0
         self._said: list[str] = []
+        self._warned = set[str]()
 
     def record(self, aux: str) -> None:
         """Take one ``moby.buildkit.trace`` record: a base64 ``StatusResponse`` of BuildKit's control API.
@@ -88,6 +106,8 @@ class Progress:
                     self._vertex(dict(fields(value)))
                 elif number == 3:
                     self._output(dict(fields(value)))
+                elif number == 4:
+                    self._warning(list(fields(value)))
         self._flush()
 
     @property
@@ -95,6 +115,21 @@ class Progress:
         """The step that failed by itself: not one cancelled with the others, nor a look for a cache that is missing."""
         failures = [step for step in self._steps.values() if step.error and not step.name.startswith(CACHE)]
         return next((step for step in failures if not step.error.endswith("context canceled")), None)
+
+    def line_of(self, step: Step) -> int:
+        """The Dockerfile's line that a step executes; 0 if it executes none."""
+        return self._recipe.dockerfile.line_of(step.name) if self._recipe else 0
+
+    def _warning(self, warning: list[tuple[int, Any]]) -> None:
+        # control.proto: VertexWarning {short=3 url=5 ranges=7}; ops.proto: Range {start=1}, Position {line=1}
+        said = dict(reversed(warning))
+        start = dict(fields(dict(fields(said[7])).get(1, b""))) if 7 in said else {}
+        path = self._recipe.path if self._recipe else "Dockerfile"
+        url = f" ({said[5].decode(errors='replace')})" if said.get(5) else ""
+        text = f"{path}:{start.get(1, 0)}: warning: {said.get(3, b'').decode(errors='replace')}{url}"
+        if text not in self._warned:
+            self._warned.add(text)
+            self._said.append(text)
 
     def _step(self, digest: bytes) -> Step:
         return self._steps.setdefault(digest.decode(), Step(len(self._steps) + 1))
@@ -114,9 +149,9 @@ class Progress:
             step.done, step.error = True, vertex.get(7, b"").decode(errors="replace")
             self._flush()
             self._log(f"#{step.number} {_outcome(step, vertex)}")
-            self._done += 1
-            self._told = max(self._told, self._done / len(self._steps))
-            self._progress(self._told)
+            if self._all and not step.error and self.line_of(step):
+                self._ended.add(step.name)
+                self._progress(min(len(self._ended), self._all) / (self._all + 1))
 
     def _output(self, entry: dict[int, Any]) -> None:
         # control.proto: VertexLog {vertex=1 timestamp=2 stream=3 msg=4}; a message may end within a line

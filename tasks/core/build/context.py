@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO
 
 from tasks.core import git
+from tasks.core.build.dockerfile import Dockerfile
 from tasks.core.build.inputs import Content, File, listed
 from tasks.core.errors import InvalidInput, NotFound, Unavailable
-from tasks.core.image_rules import unsupported_mount
 from tasks.core.images import ImageSpec
 from tasks.core.system.process import CommandFailed
 from tasks.core.system.temp_dir import temp_dir
@@ -84,7 +84,7 @@ class Source:
         """
         self.repository()
         content = self._content(image)
-        self._check(image, content.dockerfile)
+        self.dockerfile(image)
         return self._stream(image, content.context)
 
     def _content(self, image: ImageSpec) -> Content:
@@ -97,14 +97,24 @@ class Source:
             )
         return content
 
-    def _check(self, image: ImageSpec, path: str) -> None:
-        text = self._read(path).decode(errors="replace")
-        if kind := unsupported_mount(text):
+    def dockerfile(self, image: ImageSpec) -> Dockerfile:
+        """Read the image's Dockerfile.
+
+        Raises:
+            NotFound: the commit has no such Dockerfile, or it has no such target.
+            InvalidInput: it asks for what a build is not given here.
+        """
+        path = self._content(image).dockerfile
+        dockerfile = Dockerfile(self._read(path).decode(errors="replace"))
+        if found := dockerfile.unsupported():
             # BuildKit would go on without the secret, unless the step says required.
             raise InvalidInput(
-                f"{path} of {image.name} has a RUN --mount=type={kind}, and a build is handed none here.",
+                f"{path}:{found.line} of {image.name} asks for {found.asks_for}: builds get neither secrets nor SSH.",
                 "Fetch what is private before the build, or build this image elsewhere.",
             )
+        if image.target and not dockerfile.has(image.target):
+            raise NotFound(f"{path} of {image.name} has no stage {image.target}.", "Check the image's target.")
+        return dockerfile
 
     def _listed(self) -> dict[str, File]:
         """The commit's files by path."""

@@ -14,7 +14,7 @@ from docker.errors import APIError
 from docker.types import CancellableStream
 from docker.utils.json_stream import json_stream
 
-from tasks.core.build.buildkit import ALONE, Help, Progress
+from tasks.core.build.buildkit import ALONE, Help, Progress, Recipe
 from tasks.core.build.engine_errors import build_error, refused
 from tasks.core.build.push_progress import Layers
 from tasks.core.errors import BuildFailed, Unavailable
@@ -41,6 +41,7 @@ def build(
     progress: Fraction = lambda _: None,
     helped: Help = ALONE,
     name: str = "",
+    recipe: Recipe | None = None,
 ) -> str:
     """Build with BuildKit and return the image's id in the engine (``sha256:...``).
 
@@ -54,24 +55,32 @@ def build(
         progress: is called with the fraction of the steps that are done.
         helped: what the build may take from elsewhere.
         name: what the image is called on the engine; nothing by default.
+        recipe: the Dockerfile, for the lines that are told, and for the progress.
 
     Raises:
         BuildFailed: the Dockerfile's build failed or took too long; ends with the build's last lines.
         Unavailable: the engine, or a registry the Dockerfile uses, failed.
     """
-    told, started, built = Progress(log, progress), time.monotonic(), ""
-    params = {"dockerfile": image.dockerfile, "platform": image.platform, **helped.params(build_args)}
+    told, started, built = Progress(log, progress, recipe), time.monotonic(), ""
+    params = {
+        "dockerfile": image.dockerfile,
+        "platform": image.platform,
+        "target": image.target,
+        **helped.params(build_args),
+    }
     if name:
         params["t"] = name
     with _building(client, image.name, context, params, timeout) as records:
         for record in records:
             if "error" in record:
-                raise build_error(image, record["error"], told.failed)
+                failed = told.failed
+                raise build_error(image, record["error"], failed, told.line_of(failed) if failed else 0)
             if record.get("id") == "moby.buildkit.trace":
                 told.record(record["aux"])
             elif record.get("id") == "moby.image.id":
                 built = record["aux"]["ID"]
     if built:
+        progress(1)
         return str(built)
     if time.monotonic() - started >= timeout:
         raise BuildFailed(f"The build of {image.name} took longer than {timeout:g} seconds.", "See BUILD_TIMEOUT.")

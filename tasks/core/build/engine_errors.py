@@ -18,8 +18,8 @@ NETWORK = re.compile(
 NO_SPACE = "no space left"
 
 
-def build_error(image: ImageSpec, error: str, step: Step | None) -> DeliveryError:
-    """Why a build failed: ``error`` is what the engine said last, ``step`` the one that failed by itself."""
+def build_error(image: ImageSpec, error: str, step: Step | None, line: int = 0) -> DeliveryError:
+    """Why a build failed: ``error`` is what the engine said last, ``step`` what failed by itself, at ``line``."""
     said = error.lower()
     its_own = "dockerfile parse error" in said or (step is not None and "exit code" in step.error)
     if not its_own and NO_SPACE in said:
@@ -28,9 +28,11 @@ def build_error(image: ImageSpec, error: str, step: Step | None) -> DeliveryErro
         return Unavailable(
             f"The build of {image.name} could not get what it needs: {error}", "Can the engine reach it?"
         )
-    where = f" at {step.name}" if step else ""
+    path = f"{image.folder}{image.dockerfile}"
+    at_line = f"{path}:{line}, " if line else ""
+    where = f" at {at_line}{step.name}" if step else ""
     tail = "".join(f"\n  {line}" for line in step.lines) if step else ""
-    return BuildFailed(f"The build of {image.name} failed{where}: {error}{tail}", f"Mend {image.dockerfile}.")
+    return BuildFailed(f"The build of {image.name} failed{where}: {error}{tail}", f"Fix {path}.")
 
 
 def refused(what: str, response: requests.Response) -> DeliveryError:

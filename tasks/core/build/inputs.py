@@ -134,7 +134,8 @@ class Content:
     def tag(self, build_args: Mapping[str, str]) -> str:
         """Return the name of these inputs, built with these arguments, as a tag: only equal inputs have equal names."""
         image, folder = self._image, self._image.folder
-        head = json.dumps([VERSION, image.dockerfile, image.platform, image.paths, sorted(build_args.items())])
+        target = [image.target] if image.target else []
+        head = json.dumps([VERSION, image.dockerfile, image.platform, image.paths, sorted(build_args.items()), *target])
         # Attributes of a folder above the context count as well; "/" tells them from what is in it.
         counted = {
             path.removeprefix(folder) if path.startswith(folder) else f"/{path}": self._files[path]

@@ -10,8 +10,9 @@ from typing import Literal
 
 import docker
 
+from tasks.core import image_rules
 from tasks.core.build import docker_engine
-from tasks.core.build.buildkit import Help
+from tasks.core.build.buildkit import Help, Recipe
 from tasks.core.build.buildkit_session import session
 from tasks.core.build.connection import connect, find_engine
 from tasks.core.build.context import Source
@@ -77,11 +78,14 @@ def build_and_push(
         AccessDenied, Terminal, Unavailable: as the registry, the git server or the engine answers.
     """
     registry.check(image.name)
+    recipe = Recipe(f"{image.folder}{image.dockerfile}", source.dockerfile(image), image.target)
     context = source.context(image)  # raises where there is none; nothing is read of it yet
 
     def helped(opened: str) -> Help:
         return Help("" if options.again else _kept(registry, image.name, log), opened, keep=True, again=options.again)
 
+    for argument in image_rules.like_secrets(image.build_args):
+        log(f"Warning: {argument} is named like a secret, and build arguments stay readable in the image's history.")
     with connect(options.timeout) as engine, working_name(engine, image.name) as name:
         with closing(context), session(engine, partial(_login, registry)) as opened:
             built = docker_engine.build(
@@ -94,6 +98,7 @@ def build_and_push(
                 progress=partial(progress, "build"),
                 helped=helped(opened),
                 name=name,
+                recipe=recipe,
             )
         with ThreadPoolExecutor(1) as beside:
             keep = partial(_keep, engine, built, registry, image.name, log, partial(progress, "push"))

@@ -4,7 +4,8 @@ import base64
 
 import pytest
 
-from tasks.core.build.buildkit import KEPT_LINES, Progress
+from tasks.core.build.buildkit import KEPT_LINES, Progress, Recipe
+from tasks.core.build.dockerfile import Dockerfile
 
 COMPILE, TEST = b"sha256:" + b"1" * 64, b"sha256:" + b"2" * 64
 
@@ -128,21 +129,32 @@ def test_what_is_said_at_once_is_told_at_once(progress: Progress, told: list[str
     assert told == ["#1 one\n#1 two\n#2 three\n#1 four"]
 
 
-def test_how_much_is_done_never_falls() -> None:
+def test_how_much_is_done() -> None:
+    """Of the steps the Dockerfile has, and not of those that BuildKit has told of by now; the export is one more."""
     told: list[float] = []
-    progress = Progress(lambda _: None, told.append)
-    progress.record(vertex(COMPILE, "RUN make", started=1))
-    progress.record(vertex(TEST, "RUN test"))
-    assert told == []
-    progress.record(vertex(COMPILE, "RUN make", started=1, completed=2))
-    progress.record(vertex(COMPILE, "RUN make", started=1, completed=2))
-    for number in range(3, 6):
-        progress.record(vertex(b"sha256:%d" % number, "RUN more"))
-    progress.record(vertex(TEST, "RUN test", started=1, completed=2))
-    assert told == [0.5, 0.5]  # two of five by now
-    for number in range(3, 6):
-        progress.record(vertex(b"sha256:%d" % number, "RUN more", started=2, completed=3))
-    assert told[2:] == [0.6, 0.8, 1.0]
+    recipe = Recipe("docker/Dockerfile", Dockerfile("FROM a\nRUN make\nRUN test\nCOPY x y\n"))
+    progress = Progress(lambda _: None, told.append, recipe)
+    progress.record(vertex(b"sha256:0", "[internal] load metadata", started=1, completed=2))
+    progress.record(vertex(b"sha256:1", "[1/4] FROM a", started=1, completed=2))
+    progress.record(vertex(COMPILE, "[2/4] RUN make", started=1))
+    progress.record(vertex(COMPILE, "[2/4] RUN make", started=1, completed=2))
+    progress.record(vertex(COMPILE, "[2/4] RUN make", started=1, completed=2))
+    progress.record(vertex(TEST, "[3/4] RUN test", started=1, completed=2))
+    progress.record(vertex(b"sha256:4", "[4/4] COPY x y", started=1, completed=2))
+    assert told == [0.2, 0.4, 0.6, 0.8]
+
+
+def test_a_warning_with_its_line(told: list[str]) -> None:
+    """A message as Docker 28.5 sends it for the rule FromAsCasing."""
+    progress = Progress(told.append, recipe=Recipe("docker/Dockerfile", Dockerfile("")))
+    place = text(1, number(1, 7)) + text(2, number(1, 7))
+    warning = text(1, COMPILE) + number(2, 1) + text(3, b"FromAsCasing: 'as' and 'FROM'") + text(4, b"more of it")
+    warning += text(5, b"https://docs.docker.com/go/x/") + text(7, place) + text(7, place)
+    record = base64.b64encode(text(4, warning)).decode()
+    progress.record(record)
+    progress.record(record)
+    expected = "docker/Dockerfile:7: warning: FromAsCasing: 'as' and 'FROM' (https://docs.docker.com/go/x/)"
+    assert told == [expected]
 
 
 def test_a_cache_that_is_not_there_is_no_failure(progress: Progress) -> None:

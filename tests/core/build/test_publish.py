@@ -14,7 +14,7 @@ from tasks.core import git
 from tasks.core.build.context import checkout
 from tasks.core.build.publish import Options, build_and_push
 from tasks.core.build.tags import point_tags
-from tasks.core.errors import Conflict, NotFound, Unavailable
+from tasks.core.errors import BuildFailed, Conflict, NotFound, Unavailable
 from tasks.core.images import SERVER, ImageSpec
 from tasks.core.models import Target
 from tasks.core.registry.oci import Registry
@@ -114,6 +114,25 @@ def test_again_executes_every_step_and_pulls_the_base(
     assert files_of(images, "app", again).keys() == first.keys()
     assert files_of(images, "app", again) != first
     assert images.config("app", again)["author"] == "of today"
+
+
+@pytest.mark.usefixtures("docker_host")
+def test_a_failure_names_the_dockerfiles_line(deliver: Callable[..., str], images: sandbox.Registry) -> None:
+    with pytest.raises(BuildFailed) as failure:
+        deliver(f"{SHELL}\nFROM base\nRUN echo one \\\n && exit 7\n", images.host)
+    assert failure.value.message.startswith("The build of app failed at Dockerfile:6, [stage-1 1/1] RUN echo one")
+    assert failure.value.message.endswith("\n  one")
+    assert failure.value.hint == "Fix Dockerfile."
+
+
+@pytest.mark.usefixtures("docker_host")
+def test_several_images_from_one_dockerfile(source: Path, images: sandbox.Registry, tmp_path: Path) -> None:
+    text = "FROM scratch AS one\nCOPY tools/busybox /one\nFROM scratch AS two\nCOPY tools/busybox /two\n"
+    repositories.commit(source, "main", {"Dockerfile": text}, "feat: two of them")
+    for target in ("one", "two"):
+        image = ImageSpec(name=f"several/{target}", dockerfile="Dockerfile", target=target)
+        digest = publish(image, target_of(source), source, images.host, tmp_path)
+        assert list(files_of(images, image.name, digest)) == [target]
 
 
 class Immutable:
