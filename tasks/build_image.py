@@ -73,7 +73,7 @@ def build_image(image: ImageSpec, target: Target, source: Source, force: bool, l
             return found
         with one_build_of(image.name, inputs):  # another run may have built it meanwhile
             found = None if force else _same(connected, image, inputs)
-            return found or _built(connected, image, target, source, _options(inputs, force), label)
+            return found or _built(connected, image, target, source, inputs, force, label)
 
 
 def _same(connected: Registry, image: ImageSpec, inputs: str) -> Build | None:
@@ -84,10 +84,12 @@ def _same(connected: Registry, image: ImageSpec, inputs: str) -> Build | None:
     return Build(repository=image.name, digest=digest, flow_run=flow_run.id, reused=f"same inputs as {inputs}")
 
 
-def _built(connected: Registry, image: ImageSpec, target: Target, source: Source, inputs: str, force: bool) -> Build:
+def _built(
+    connected: Registry, image: ImageSpec, target: Target, source: Source, inputs: str, force: bool, label: str
+) -> Build:
     from tasks.core.build.publish import Options, build_and_push  # noqa: PLC0415 - Docker's SDK is only loaded to build
 
-    log, settings = info(), load()
+    log, settings = info(label), load()
     # Under the inputs' tag before all others: whoever is killed in between has not built in vain. One that replaces
     # another gets it last, if at all: it may be immutable.
     options = Options(

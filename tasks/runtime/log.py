@@ -7,7 +7,12 @@ from prefect.logging import get_run_logger
 from tasks.core.text import plain
 
 
-def info() -> Callable[..., None]:
-    """The run's log for progress: takes a line, and what its ``%s`` stand for."""
-    logger = get_run_logger()
-    return lambda line, *words: logger.info("%s", plain(line % words if words else line))
+def info(label: str = "") -> Callable[..., None]:
+    """The run's log for progress: takes lines, and what their ``%s`` stand for; ``LABEL | `` begins each line."""
+    logger, begin = get_run_logger(), f"{label} | " if label else ""
+
+    def log(text: str, *words: object) -> None:
+        said = plain(text % words if words else text)
+        logger.info("%s", "\n".join(f"{begin}{line}" for line in said.split("\n")))
+
+    return log

@@ -54,11 +54,7 @@ class Shown:
 
 @contextmanager
 def progress_artifacts(image: str) -> Iterator[Callable[[str, float], None]]:
-    """What ``build_and_push`` tells its progress to: an artifact for each phase, ``build-IMAGE`` and ``push-IMAGE``.
-
-    A build may seem to be done before it is: BuildKit tells of its steps one after another. The artifact is then at
-    100 percent early, and stays there.
-    """
+    """What ``build_and_push`` tells its progress to: an artifact for each phase, ``build-IMAGE`` and ``push-IMAGE``."""
     posts = ThreadPoolExecutor(1, thread_name_prefix="progress")
     phases: dict[str, Shown] = {}
 

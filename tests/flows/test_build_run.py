@@ -40,8 +40,10 @@ def test_a_run_shows_its_steps_and_its_progress(building: Installation) -> None:
         return {each["key"]: float(each["data"]) for each in building.ask("artifacts/filter", wanted)}
 
     until(lambda: shown() == dict.fromkeys(names, 100.0))
-    until(lambda: any(re.fullmatch(r"#\d+ DONE \d+\.\ds", line) for line in log_of(building, run)))
-    assert any(re.match(r"#\d+ .*\bCOPY \. \.", line) for line in log_of(building, run))
+    for label in ("server", "ui"):
+        ended = re.compile(rf"{label} \| #\d+ DONE \d+\.\ds")
+        until(lambda ended=ended: any(ended.fullmatch(line) for line in log_of(building, run)))
+    assert any(re.match(r"server \| #\d+ .*\bCOPY \. \.", line) for line in log_of(building, run))
 
 
 def test_a_failed_build_says_at_which_step_and_why(building: Installation) -> None:

@@ -148,6 +148,7 @@ def push(
     auth: Mapping[str, str] | None,
     log: Log,
     progress: Fraction = lambda _: None,
+    layers: int = 0,
 ) -> str:
     """Push an image of the engine and return the digest it has in the registry.
 
@@ -159,22 +160,24 @@ def push(
         auth: ``username`` and ``password``, or an ``identitytoken``; ``None`` to push without a login.
         log: is called with each line of progress.
         progress: is called with the fraction of the layers that are there.
+        layers: how many the image has, if that is known.
 
     Raises:
         AccessDenied, NotFound, Conflict, Terminal, Unavailable: as the registry answers.
     """
-    digest, layers = "", Layers(log, progress)
+    digest, pushed = "", Layers(log, progress, layers)
     try:
         client.tag(built, reference, tag)
         for record in client.push(reference, tag=tag, auth_config=auth or {}, stream=True, decode=True):
             if "error" in record:
                 raise push_error(f"{reference}:{tag}", record["error"])
-            if pushed := PUSHED.fullmatch(str(record.get("status", ""))):
-                digest = pushed[1]
-            layers.record(record)
+            if ended := PUSHED.fullmatch(str(record.get("status", ""))):
+                digest = ended[1]
+            pushed.record(record)
     except APIError as error:
         raise push_error(f"{reference}:{tag}", str(error.explanation or error)) from None
     if not digest:
         raise Unavailable(f"The push of {reference}:{tag} ended without a digest.")
+    progress(1)
     log(f"Pushed {reference}:{tag} as {digest}")
     return digest

@@ -155,13 +155,15 @@ def _push(
 
     reference = f"{registry.host}/{repository}"
 
+    layers = len(engine.inspect_image(built)["RootFS"].get("Layers") or ())  # type: ignore[no-untyped-call]
+
     def once() -> str:
         auth = _auth(registry, log)
         return push_as(
             engine,
             built,
             f"{reference}:{tag}",
-            lambda: docker_engine.push(engine, built, reference, tag, auth, log, progress),
+            lambda: docker_engine.push(engine, built, reference, tag, auth, log, progress, layers),
         )
 
     try:

@@ -12,11 +12,13 @@ class Layers:
 
     Args:
         log: is called with a line for each layer that is done, or is sent once more.
-        progress: is called with the fraction that is done.
+        progress: is called with the fraction that is done; it never falls, and the manifest counts as one more layer.
+        layers: how many the image has; engines with containerd's store tell of them one by one.
     """
 
-    def __init__(self, log: Callable[[str], None], progress: Callable[[float], None]) -> None:
-        self._log, self._progress = log, progress
+    def __init__(self, log: Callable[[str], None], progress: Callable[[float], None], layers: int = 0) -> None:
+        self._log, self._progress, self._layers = log, progress, layers
+        self._told = 0.0
         self._done: dict[str, float] = {}
         self._status: dict[str, str] = {}
 
@@ -36,4 +38,5 @@ class Layers:
         if status.startswith(RETRYING) and not self._status.get(layer, "").startswith(RETRYING):
             self._log(f"{layer}: {status}")
         self._status[layer] = status
-        self._progress(sum(self._done.values()) / len(self._done))
+        self._told = max(self._told, sum(self._done.values()) / (max(len(self._done), self._layers) + 1))
+        self._progress(self._told)
