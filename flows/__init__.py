@@ -23,11 +23,19 @@ class _Flows(ModuleType):
         if not (name in __all__ and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        """The whole namespace, as ``vars`` and ``dir`` ask for it: with every flow."""
+        for name in __all__:
+            getattr(self, name)
+        return globals()
+
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - the flows differ in their parameters
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{name}"), name)
+    flow = globals()[name] = getattr(import_module(f"{__name__}.{name}"), name)
+    return flow
 
 
 sys.modules[__name__].__class__ = _Flows

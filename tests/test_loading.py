@@ -68,3 +68,14 @@ import flows.status
 assert flows.status.name == "status"
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_whole_namespace_has_every_flow() -> None:
+    code = """
+import flows
+known = vars(flows)
+assert all(known[name] is getattr(flows, name) and known[name].name for name in flows.__all__)
+assert set(flows.__all__) <= set(dir(flows))
+assert eval("update_flowise_deployment", vars(flows)) is flows.update_flowise_deployment
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
