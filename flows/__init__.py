@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flows.deploy_to_k8s import deploy_to_k8s
+    from flows.drift import drift
     from flows.promote import promote
     from flows.rollback import rollback
     from flows.status import status
     from flows.update_flowise_deployment import update_flowise_deployment
     from flows.watch_source import watch_source
 
-__all__ = ["deploy_to_k8s", "promote", "rollback", "status", "update_flowise_deployment", "watch_source"]
+__all__ = ["deploy_to_k8s", "drift", "promote", "rollback", "status", "update_flowise_deployment", "watch_source"]
 
 
 class _Flows(ModuleType):

@@ -129,7 +129,8 @@ def look(environment: Environment) -> Health:
         return Health()
     try:
         with closing(_argo_cd(settings, settings.argocd_auth_token)) as argo:
-            health = argo.application(settings.application(environment), LOOK).status.health
+            status = argo.application(settings.application(environment), LOOK).status
     except DeliveryError as error:
         return Health(status="Unknown", words=one_line(error.message))
-    return Health(status=health.status, words=one_line(getattr(health, "message", "") or ""))
+    words = one_line(getattr(status.health, "message", "") or "")
+    return Health(status=status.health.status, words=words, images=tuple(status.summary.images))

@@ -1,14 +1,16 @@
 """Every run ends with its result, in its state and in its log."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from flows import rollback, update_flowise_deployment
+from flows import drift, rollback, update_flowise_deployment
 from tasks.core.errors import NotFound
 from tests.sandbox.prefect_server import PrefectServer
+from tests.sandbox.repositories import commit, show
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -48,3 +50,18 @@ def test_a_failure_is_told_in_a_sentence_and_a_summary_without_a_traceback(
     assert "Traceback" not in said.err + said.out
     page = api("artifacts/latest/filter", {"artifacts": {"key": {"any_": ["update-dev"]}}})[0]["data"]
     assert page.startswith("# dev: v0: failed in `find-earlier`")
+
+
+def test_drift_is_found_and_told_once(api: Any, gitops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(sys.modules["flows.drift"], "notify", lambda _, environment, *rest: told.append(environment))
+    update()
+    assert drift(return_state=True).message == "No drift."
+    path = "argocd/apps/flowise/overlays/dev/kustomization.yaml"
+    text = show(gitops, "main", path).replace(f"digest: {DIGEST}", "newTag: by-hand")
+    commit(gitops, "main", {path: text}, "fix: quickly")
+    for _ in range(2):
+        state = drift(return_state=True)
+        assert (state.name, state.type.value) == ("Drifted", "COMPLETED")
+        assert state.message.startswith("dev: the overlay was changed by hand since commit")
+    assert told == ["dev"]

@@ -14,10 +14,11 @@ HAND = "changed by hand since"
 
 
 class Health(Value):
-    """What Argo CD, or nobody, says of an environment: its health's name, and its words."""
+    """What Argo CD, or nobody, says of an environment: its health's name, its words, and the images it sees running."""
 
     status: str = ""
     words: str = ""
+    images: tuple[str, ...] = ()
 
 
 class Waiting(Value):
