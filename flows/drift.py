@@ -2,6 +2,7 @@
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from prefect.variables import Variable
 
@@ -20,7 +21,7 @@ KNOWN = "flowise_drift_{}"
 
 @flow(name="drift")
 @concluded
-def drift() -> list[Drift]:
+def drift() -> State[list[Drift]]:
     """Compare overlays with what was deployed and with what Argo CD runs; report edits by hand and lost images.
 
     Raises:

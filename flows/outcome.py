@@ -11,11 +11,13 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.overview import refresh
-from tasks.core.errors import DeliveryError
+from tasks.core.errors import DeliveryError, RolledBack
 from tasks.core.models import DeployResult, UpdateResult
 from tasks.core.report import outcome
 from tasks.core.text import plain
+from tasks.runtime.notify import Kind, notify
 from tasks.runtime.quiet import quieten
+from tasks.runtime.web import web
 from tasks.summary import summarize_failure
 
 P = ParamSpec("P")
@@ -31,11 +33,14 @@ def concluded(flow: Callable[P, Any]) -> Callable[P, Any]:
             result = flow(*args, **kwargs)
             if isinstance(result, UpdateResult) and outcome.state_name(result) != "DryRun":
                 refresh_status()
+                tell(result)
             return end(result)
         except Exception as error:
             with suppress(Exception):  # its summary, whatever is wrong with that, must not hide the failure
                 summarize_failure(flow.__name__, flow_run.parameters, error)
             refresh_status()
+            if isinstance(error, RolledBack) and flow.__name__ != "deploy_to_k8s":  # whose subflow has told it
+                notify("rolled-back", _environment(), f"{_environment()} was rolled back", f"{error}\n{_link()}")
             if not isinstance(error, DeliveryError):
                 raise
             return Failed(message=str(error), data=error)
@@ -49,6 +54,22 @@ def refresh_status() -> None:
         refresh()
     except Exception as error:
         get_run_logger().info("The artifact status is not refreshed: %s", plain(str(error)))
+
+
+def tell(result: UpdateResult) -> None:
+    """Notify people of what was deployed or rolled back."""
+    if result.changed and outcome.state_name(result) == "Completed":
+        said = outcome.of_update(result)
+        kind: Kind = "rolled-back" if result.origin and result.origin.restores else "deployed"
+        notify(kind, result.environment, said, f"{said}\n{_link()}")
+
+
+def _environment() -> str:
+    return str(flow_run.parameters.get("environment", "dev"))
+
+
+def _link() -> str:
+    return web().run(str(flow_run.id))
 
 
 def end(result: object) -> object:

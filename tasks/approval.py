@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Annotated, cast
+from itertools import count
+from typing import Annotated, Literal, cast
 
 import httpx
 from prefect import pause_flow_run, suspend_flow_run
+from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
@@ -24,7 +26,8 @@ from tasks.core.models import Approval as Approved
 from tasks.core.report import approval
 from tasks.core.report.overview import Waiting
 from tasks.core.settings import load
-from tasks.core.text import LINE
+from tasks.core.text import LINE, plain
+from tasks.runtime.notify import notify
 from tasks.runtime.web import web
 
 POLL_SECONDS = 2
@@ -37,11 +40,16 @@ _handed_over: ContextVar[Approved | None] = ContextVar("approval", default=None)
 
 
 class Approval(RunInput):
-    """The form an operator fills in."""
+    """The form an operator fills in.
 
-    # A default, because the form sends nothing for a switch that nobody touched.
-    approve: Annotated[bool, Field(description="On: write it. Off: reject it.")] = False
-    approver: Annotated[str, Field(description="Your name.", min_length=1, max_length=LINE, pattern=r"\S")]
+    All fields have a default: the dialog closes without a word if the server refuses an answer, so an incomplete one
+    is taken, and asked for again with the reason.
+    """
+
+    decision: Annotated[
+        Literal["Choose", "Approve", "Reject"], Field(description="Approve: it is written. Reject: nothing is.")
+    ] = "Choose"
+    approver: Annotated[str, Field(description="Your name, for the commit message.", max_length=LINE)] = ""
     note: Annotated[str, Field(description="Why, if you like.", max_length=LINE)] = ""
 
 
@@ -100,7 +108,7 @@ def _flow_run() -> FlowRun:
 
 
 def ask(update: ImageUpdate, planned: UpdateResult) -> Approved:
-    """Wait for an operator's word on what is planned.
+    """Wait for an operator's word on what is planned; ask again if an answer lacks a decision or a name.
 
     The run of a deployment is suspended: its process ends here, and starts the flow again when there is an answer,
     which this then returns. Prefect keeps question and answer under a key made from the planned changes: for other
@@ -110,20 +118,40 @@ def ask(update: ImageUpdate, planned: UpdateResult) -> Approved:
     Raises:
         Rejected: the operator's answer is no, or there was none in time; nothing was written.
     """
-    settings, run = load(), _flow_run()
-    source = source_repository(settings) if settings.source_repo else None
-    key = KEY + approval.fingerprint(update, planned)
-    asked = key in (run.empirical_policy.pause_keys or ())
-    form = Approval.with_initial_data(
-        description=None if asked else approval.request(update, planned, source, settings.work_dir)
-    )
-    suspendable = run.deployment_id and not run.parent_task_run_id
-    wait = suspend_flow_run if suspendable else partial(pause_flow_run, poll_interval=POLL_SECONDS)
-    get_run_logger().info("An operator has %s seconds to approve %s", settings.approval_timeout, planned.tag)
-    try:
-        answer = cast(Approval, wait(wait_for_input=form, timeout=settings.approval_timeout, key=key))
-    except (FlowPauseTimeout, ValidationError):  # no answer to validate, where a run that timed out is run again
-        raise approval.expired(planned, settings.approval_timeout) from None
-    approved = approval.decision(planned, answer.approve, answer.approver, answer.note)
+    key, missing = KEY + approval.fingerprint(update, planned), ""
+    for number in count(1):
+        answer = _answer(update, planned, f"{key}-{number}", missing)
+        missing = approval.incomplete(answer.decision, answer.approver)
+        if not missing:
+            break
+    approved = approval.decision(planned, answer.decision == approval.APPROVE, answer.approver, answer.note)
     get_run_logger().info("Approved by %s%s", approved.by, f": {approved.note}" if approved.note else "")
     return approved
+
+
+def _answer(update: ImageUpdate, planned: UpdateResult, key: str, missing: str) -> Approval:
+    settings, run = load(), _flow_run()
+    text = None
+    if key not in (run.empirical_policy.pause_keys or ()):
+        source = source_repository(settings) if settings.source_repo else None
+        text = approval.request(update, planned, source, settings.work_dir, missing)
+        _announce(update, text, settings.approval_timeout)
+    suspendable = run.deployment_id and not run.parent_task_run_id
+    wait = suspend_flow_run if suspendable else partial(pause_flow_run, poll_interval=POLL_SECONDS)
+    form = Approval.with_initial_data(description=text)
+    try:
+        return cast(Approval, wait(wait_for_input=form, timeout=settings.approval_timeout, key=key))
+    except (FlowPauseTimeout, ValidationError):  # no answer to validate, where a run that timed out is run again
+        raise approval.expired(planned, settings.approval_timeout) from None
+
+
+def _announce(update: ImageUpdate, text: str, seconds: int) -> None:
+    """Say on the run's page, in its log and to whoever is notified, what it waits for and where to answer."""
+    link = web().run(str(_flow_run().id))
+    get_run_logger().info(
+        "An operator has %s seconds to approve %s: Resume in the menu of %s", seconds, update.tag, link
+    )
+    where = f"**Waiting for an operator:** open the [run]({link}) and pick **Resume** in its menu (⋮).\n\n"
+    title = f"{update.environment}: {update.tag} waits for approval"
+    create_markdown_artifact(where + text, key=f"approval-{update.environment}", description=title)
+    notify("approval", update.environment, title, f"{plain(text)}\nAnswer: {link}")

@@ -10,12 +10,12 @@ from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.logging import get_run_logger
-from prefect.utilities.urls import url_for
 
 from tasks.core.errors import Unavailable, UpdateFailed
 from tasks.core.models import ImageUpdate, UpdateRun
 from tasks.core.settings import load
 from tasks.runtime.retries import RETRIES
+from tasks.runtime.web import web
 
 FLOW = "update-flowise-deployment"
 
@@ -48,7 +48,7 @@ def follow(update: ImageUpdate) -> UpdateRun | None:
 
 
 def _followed(client: SyncPrefectClient, run: FlowRun) -> UpdateRun:
-    link, seconds = url_for(run) or "", load().dispatch_wait
+    link, seconds = web().run(str(run.id)), load().dispatch_wait
     get_run_logger().info("%s runs as %s: %s", FLOW, run.name, link)
     if seconds:
         run = _ended(client, run, seconds)

@@ -59,7 +59,7 @@ def summarize_failure(flow: str, parameters: Mapping[str, Any], error: Exception
     kind = "deploy" if flow == "deploy_to_k8s" else "update"
     what = next(filter(None, (parameters.get(name) for name in ("tag", "ref", "to"))), flow)
     create_markdown_artifact(
-        failure.page(f"{environment}: {what}", error, flow_run.ui_url or ""),
+        failure.page(f"{environment}: {what}", error, web().run(str(flow_run.id))),
         key=f"{kind}-{environment}",
         description=f"{what} to {environment} failed",
     )

@@ -7,12 +7,14 @@ at work behind a broken network, and is for a person to judge.
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 from prefect.automations import Automation
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
+
+from tasks.runtime.notify import PREFIX, Kind
 
 TAG = "flowise"
 """What the runs of this project carry."""
@@ -75,6 +77,10 @@ def automations(blocks: Sequence[UUID], ui: str, stuck: int, late: int) -> list[
             RUN + LATE % {"minutes": _minutes(late)} + link,
         ),
         _alert("event lost", _action_failed(), blocks, "Lost: {{ event.resource.name }}", LOST % {"ui": ui}),
+        *(
+            _alert(kind, _told(kind), blocks, "{{ event.payload.subject }}", "{{ event.payload.body }}")
+            for kind in get_args(Kind)
+        ),
     ]
 
 
@@ -114,6 +120,16 @@ def _action_failed() -> EventTrigger:
     return EventTrigger(
         match={"prefect.resource.id": "prefect.automation.*", "prefect.resource.name": "flowise-*"},
         expect={"prefect.automation.action.failed"},
+        posture=Posture.Reactive,
+        threshold=1,
+    )
+
+
+def _told(kind: str) -> EventTrigger:
+    return EventTrigger(
+        match={"prefect.resource.id": "flowise.environment.*"},
+        for_each={"prefect.resource.id"},
+        expect={PREFIX + kind},
         posture=Posture.Reactive,
         threshold=1,
     )

@@ -6,6 +6,7 @@ it changes what differs, and nothing else; what no setting speaks of is left alo
 
 import argparse
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
+from prefect.settings import PREFECT_API_URL
 from prefect.variables import Variable
 from pydantic import SecretStr
 from rich.console import Console
@@ -34,6 +35,7 @@ from flows.setup.server_objects import (
 from tasks.core.errors import DeliveryError, InvalidInput, NotFound
 from tasks.core.models import ENVIRONMENTS
 from tasks.core.settings import ASKED_BY_DEFAULT, Settings, load
+from tasks.runtime.web import ui
 
 ALERTS = "flowise-alerts"
 """Name of the notification blocks."""
@@ -116,11 +118,14 @@ def alerts(client: SyncPrefectClient, settings: Settings) -> Iterator[Row]:
     made = list(notification_blocks(client, settings))
     yield from (row for row, _ in made)
     if not made:
-        yield Row("alerts", "", "left alone: no ALERT_SLACK_URL, ALERT_WEBHOOK_URL, ALERT_EMAIL or ALERT_BLOCK is set")
+        yield Row(
+            "alerts",
+            "",
+            "left alone: neither ALERT_WEBHOOK_URL nor ALERT_BLOCK or another address is set",
+        )
         return
-    ui = (PREFECT_UI_URL.value() or "").rstrip("/")
     blocks = [identity for _, identity in made]
-    for wanted in automations(blocks, ui, settings.alert_stuck_seconds, settings.alert_late_seconds):
+    for wanted in automations(blocks, ui(), settings.alert_stuck_seconds, settings.alert_late_seconds):
         yield automation(client, wanted)
 
 
@@ -135,6 +140,10 @@ def notification_blocks(client: SyncPrefectClient, settings: Settings) -> Iterat
         text = {"subject": "{{ subject }}", "body": "{{ body }}", "text": "{{ subject }}\n{{ body }}"}
         kind = notifications.CustomWebhookNotificationBlock
         yield block(kind, ALERTS, name=ALERTS, url="{{ url }}", json_data=text, secrets=secrets)
+    if settings.alert_teams_url:
+        yield block(notifications.MicrosoftTeamsWebhook, ALERTS, url=settings.alert_teams_url)
+    if settings.alert_discord_url:
+        yield block(notifications.DiscordWebhook, ALERTS, **discord(settings.alert_discord_url))
     if settings.alert_email:
         settings.require("sendgrid_api_key", "alert_email_from")
         to = [address.strip() for address in settings.alert_email.split(",")]
@@ -142,6 +151,20 @@ def notification_blocks(client: SyncPrefectClient, settings: Settings) -> Iterat
         yield block(notifications.SendgridEmail, ALERTS, **values)
     if settings.alert_block:
         yield existing_block(client, settings.alert_block)
+
+
+def discord(url: SecretStr) -> dict[str, SecretStr]:
+    """Take the parts of a Discord webhook's address that its block has fields for.
+
+    Raises:
+        InvalidInput: it is not one.
+    """
+    found = re.fullmatch(r"https://discord(?:app)?\.com/api/webhooks/(\d+)/([\w-]+)", url.get_secret_value())
+    if not found:
+        raise InvalidInput(
+            "ALERT_DISCORD_URL is not a Discord webhook.", "Copy it from the channel: Integrations, Webhooks."
+        )
+    return {"webhook_id": SecretStr(found[1]), "webhook_token": SecretStr(found[2])}
 
 
 def existing_block(client: SyncPrefectClient, where: str) -> tuple[Row, UUID]:

@@ -253,6 +253,8 @@ class Settings(BaseSettings):
     health_tries: Annotated[int, Field(gt=0)] = Field(10, description="How often an endpoint is asked.")
     health_seconds: Annotated[float, Field(ge=0)] = Field(10, description="Seconds between two tries.")
     alert_slack_url: Secret | None = Field(None, description="Slack's incoming webhook that alerts go to.")
+    alert_teams_url: SecretStr | None = Field(None, description="Microsoft Teams' webhook that alerts go to.")
+    alert_discord_url: SecretStr | None = Field(None, description="Discord's webhook that alerts go to.")
     alert_webhook_url: Secret | None = Field(
         None, description="URL that alerts are posted to, as JSON with `subject`, `body` and `text`."
     )

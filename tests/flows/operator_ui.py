@@ -102,8 +102,13 @@ class Operator:
         self.sees_state("Suspended")
         self.picks("Resume")
         dialog = self.page.get_by_role("dialog")
-        expect(dialog.get_by_role("switch", name="Approve")).to_be_visible()
+        expect(dialog.get_by_role("button", name="Select Decision")).to_be_visible()
         return dialog
+
+    def decides(self, dialog: Locator, decision: str) -> None:
+        """Approve or Reject, from the dialog's drop-down."""
+        dialog.get_by_role("button", name="Select Decision").click()
+        self.page.get_by_role("option", name=decision, exact=True).click()
 
     def opens_the_artifact(self, key: str) -> None:
         """From a run to what it leaves for people."""

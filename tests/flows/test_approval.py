@@ -20,7 +20,7 @@ from tests.sandbox.repositories import commit, git, head, log, show
 from tests.sandbox.until import until
 
 PRODUCTION = "argocd/apps/flowise/overlays/production/kustomization.yaml"
-YES = {"approve": True, "approver": "Robin", "note": "looks good"}
+YES = {"decision": "Approve", "approver": "Robin", "note": "looks good"}
 
 
 def api(installation: Installation, method: str, path: str, body: Any = None) -> Any:
@@ -87,9 +87,11 @@ def test_an_approved_update_is_one_commit_that_names_the_operator(served: Instal
     assert f"- to `{served.images.host}/flowise-server:v2`\n" in shown
     assert f"+ {two[:7]} perf(server): answer pings without logging" in shown
     assert "greet by name" not in shown, "that one is deployed already"
-    assert resume(served, run.id, {"approve": True, "approver": ""}) == "REJECT", "an answer has a name"
+    assert resume(served, run.id, {"decision": "Approve", "approver": ""}) == "ACCEPT"
+    again = reached(served, run.id, "Suspended", asked=2)
+    assert "Type your name as approver" in question(served, again), "an answer has a name"
 
-    forged = {"approve": True, "approver": "Robin\nSource SHA: 0000000", "note": "go\r\nTag: v9"}
+    forged = {"decision": "Approve", "approver": "Robin\nSource SHA: 0000000", "note": "go\r\nTag: v9"}
     assert resume(served, run.id, forged) == "ACCEPT"
     reached(served, run.id, "Completed")
     assert len(log(served.gitops)) == before + 1
@@ -105,7 +107,7 @@ def test_a_rejected_update_ends_failed_and_says_who_and_why(served: Installation
     before = head(served.gitops)
     run = start("update-flowise-deployment", parameters={"environment": "production", "tag": "v2"})
     reached(served, run.id, "Suspended")
-    resume(served, run.id, {"approve": False, "approver": "Robin", "note": "not on a Friday"})
+    resume(served, run.id, {"decision": "Reject", "approver": "Robin", "note": "not on a Friday"})
     failed = reached(served, run.id, "Failed")
     assert "rejected for production by Robin: not on a Friday" in failed["state"]["message"]
     assert head(served.gitops) == before
@@ -253,7 +255,7 @@ def test_a_python_call_waits_in_its_process(held: Installation) -> None:
     assert (result.changed, result.approved_by, result.approval_note) == (True, "Robin", "looks good")
     assert log(held.gitops)[0]["sha"] == result.commit
 
-    answering = answer_soon(held, "production v6", {"approve": False, "approver": "Kim"})
+    answering = answer_soon(held, "production v6", {"decision": "Reject", "approver": "Kim"})
     with pytest.raises(Rejected, match="by Kim"):
         update_flowise_deployment("production", "v6")
     answering.join()

@@ -130,7 +130,7 @@ def test_an_approval_in_the_dialog_is_one_commit(older: Installation, operator: 
     ):
         expect(dialog).to_contain_text(words)
     assert len(log(older.gitops)) == before
-    dialog.get_by_role("switch", name="Approve").click()
+    operator.decides(dialog, "Approve")
     dialog.get_by_role("textbox", name="Approver").fill("Robin")
     dialog.get_by_role("textbox", name="Note").fill("seen in staging")
     dialog.get_by_role("heading", name=f"production: {sha[:7]}").scroll_into_view_if_needed()
@@ -148,6 +148,7 @@ def test_a_rejection_in_the_dialog_ends_the_run_and_writes_nothing(older: Instal
     run = start(older, "update-flowise-deployment", environment="production", tag="v2.0.0")
     operator.opens_the_run(run)
     dialog = operator.opens_the_question()
+    operator.decides(dialog, "Reject")
     dialog.get_by_role("textbox", name="Approver").fill("Robin")
     dialog.get_by_role("textbox", name="Note").fill("not on a Friday")
     operator.resumes(dialog)

@@ -7,8 +7,13 @@ from tasks.core import git
 from tasks.core.errors import Rejected
 from tasks.core.gitops import source_commits
 from tasks.core.models import Approval, ImageUpdate, UpdateResult
-from tasks.core.report import markdown
-from tasks.core.text import literal, one_line
+from tasks.core.report import markdown, outcome
+from tasks.core.text import code, literal, one_line
+
+APPROVE, REJECT = "Approve", "Reject"
+"""The two decisions."""
+
+HOW = "Choose **Approve** or **Reject** below, type your name, and click Resume."
 
 
 def fingerprint(update: ImageUpdate, planned: UpdateResult) -> str:
@@ -17,22 +22,35 @@ def fingerprint(update: ImageUpdate, planned: UpdateResult) -> str:
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
-def request(update: ImageUpdate, planned: UpdateResult, source: git.Remote | None, work_dir: Path) -> str:
-    """Say what would change, as Markdown: images, objects of the cluster, and the source commits in between.
+def request(
+    update: ImageUpdate, planned: UpdateResult, source: git.Remote | None, work_dir: Path, missing: str = ""
+) -> str:
+    """Say what would change, as Markdown: versions, source commits, images, and objects of the cluster.
 
     Args:
         update: what is to be written.
         planned: what that would change.
         source: the source repository, where it is known here.
         work_dir: where its commits may be fetched to meanwhile.
+        missing: what an earlier answer lacked.
     """
+    again = f"**Your answer is not complete.** {missing}\n\n" if missing else ""
     return (
         f"# {update.environment}: {update.tag}\n\n"
-        f"Asked for by {literal(update.actor or 'nobody in particular')}. "
-        "**Approve** switched on has this written; off, it is rejected.\n\n"
-        f"{markdown.origin(planned)}{markdown.changes(planned.changes)}\n{markdown.effect(planned)}"
-        f"## Source commits\n\n{source_commits.markdown(planned.replaces, update.sha or '', source, work_dir)}\n"
+        f"{again}**{code(outcome.before(planned))} → {code(update.tag)}**\n\n"
+        f"Asked for by {literal(update.actor or 'nobody in particular')}. {HOW}\n\n"
+        f"{markdown.origin(planned)}"
+        f"## Source commits\n\n{source_commits.markdown(planned.replaces, update.sha or '', source, work_dir)}\n\n"
+        f"## Images\n\n{markdown.changes(planned.changes)}\n{markdown.effect(planned)}"
     )
+
+
+def incomplete(decision: str, approver: str) -> str:
+    """Say what an answer lacks; nothing if it is complete."""
+    lacks = [] if decision in (APPROVE, REJECT) else [f"Choose {APPROVE} or {REJECT} as your decision."]
+    if not one_line(approver):
+        lacks.append("Type your name as approver: it goes into the commit message.")
+    return " ".join(lacks)
 
 
 def decision(planned: UpdateResult, approve: bool, approver: str, note: str) -> Approval:

@@ -105,6 +105,33 @@ def test_an_approval_is_for_these_changes_only() -> None:
     assert (keys[0] == keys[1], len(set(keys))) == (True, 3)
 
 
+@pytest.mark.parametrize(
+    ("decision", "approver", "said"),
+    [
+        ("Approve", "Robin", ""),
+        ("Reject", "Robin", ""),
+        ("Choose", "Robin", "Choose Approve or Reject as your decision."),
+        ("Approve", " \n", "Type your name as approver: it goes into the commit message."),
+        (
+            "",
+            "",
+            "Choose Approve or Reject as your decision. Type your name as approver: it goes into the commit message.",
+        ),
+    ],
+)
+def test_what_an_answer_lacks(decision: str, approver: str, said: str) -> None:
+    assert approval.incomplete(decision, approver) == said
+
+
+def test_versions_and_commits_come_first_and_a_lack_before_them(source: Path, tmp_path: Path) -> None:
+    old, new = shas(source, "main~1", "main")
+    shown = approval.request(update(new), planned(replaces=old), Remote(str(source)), tmp_path, "Type your name.")
+    parts = ["Your answer is not complete.** Type your name.", "→ `v2`", "Choose **Approve** or **Reject**"]
+    parts += ["## Source commits", "## Images", "from `r.example/flowise-ui:v1`"]
+    places = [shown.index(part) for part in parts]
+    assert places == sorted(places)
+
+
 @pytest.mark.parametrize("name", ["", " \n", "\u200b\u202e"])
 def test_nobody_cannot_approve(name: str) -> None:
     with pytest.raises(Rejected, match="names nobody"):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 import httpx
@@ -19,6 +19,7 @@ from prefect.deployments import run_deployment
 
 from flows.setup.command import set_up
 from tasks.core.settings import load
+from tasks.runtime.notify import Kind, notify
 from tests.flows.conftest import PROJECT
 from tests.sandbox.notifications import Notifications, notifications
 from tests.sandbox.prefect_server import PrefectServer, prefect_server, used
@@ -96,10 +97,22 @@ def test_a_failed_run_is_told_in_words_with_a_link(told: Told) -> None:
         run = fails("ours", return_state=True)
     (told_of,) = until(lambda: told.about("fails in ours"))
     assert told_of["subject"] == "[Flowise] Failed: fails in ours"
-    link = f"{told.server.url}/runs/flow-run/{run.state_details.flow_run_id}"
+    link = f"{told.server.url}/v2/runs/flow-run/{run.state_details.flow_run_id}"
     for words in ("Flow: fails", "Run: fails in ours", "State: Failed", "nothing works in ours", link):
         assert words in told_of["body"]
     assert not told.about("another project")
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_each_event_is_one_message(told: Told, kind: Kind) -> None:
+    subject = f"dev: v1 -> v2, {kind}"
+    notify(kind, "dev", subject, "By Lan.\nhttp://prefect.example/run <!channel> \x1b[31m")
+    until(lambda: told.about(subject))
+    time.sleep(1)
+    assert [each["subject"] for each in told.about(subject)] == [f"[Flowise] {subject}"]
+    (message,) = told.about(subject)
+    assert "By Lan.\nhttp://prefect.example/run < !channel>" in message["body"]
+    assert "\x1b" not in message["body"]
 
 
 def test_an_event_that_starts_no_run_is_told(told: Told) -> None:

@@ -12,8 +12,9 @@ from prefect.variables import Variable
 from prefect.workers.process import ProcessWorker
 from prefect_aws import AwsCredentials
 from prefect_github import GitHubCredentials
+from pydantic import SecretStr
 
-from flows.setup.command import set_up
+from flows.setup.command import discord, set_up
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.settings import load
 from tasks.runtime.concurrency import one_run_in
@@ -128,6 +129,14 @@ def test_without_an_address_alerts_are_left_alone(empty: PrefectServer, monkeypa
     assert "ALERT_BLOCK" in outcomes()["alerts "]
     kept = httpx.post(f"{empty.api_url}/automations/filter", json={}, trust_env=False).json()
     assert len(kept) == 4
+
+
+def test_a_discord_webhook_is_taken_apart() -> None:
+    found = discord(SecretStr("https://discord.com/api/webhooks/123/a_b-C"))
+    assert [value.get_secret_value() for value in found.values()] == ["123", "a_b-C"]
+    with pytest.raises(InvalidInput, match="ALERT_DISCORD_URL is not a Discord webhook") as caught:
+        discord(SecretStr("https://example.com/api/webhooks/123/secret"))
+    assert "secret" not in str(caught.value)
 
 
 def test_temporary_keys_are_not_kept(empty: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from jinja2 import FileSystemLoader, StrictUndefined
 
 from tasks.core.gitops.ledger import Deployment
 from tasks.core.gitops.status import Entry, EnvironmentStatus
-from tasks.core.models import ENVIRONMENTS, Environment, ObjectChange
+from tasks.core.models import ENVIRONMENTS, IMAGES, Environment, ObjectChange
 from tasks.core.report.board.figures import Figures, figures, waits
 from tasks.core.report.board.source_history import SourceCommit, SourceHistory, arrived
 from tasks.core.report.board.timeline import kind, timeline
@@ -90,10 +90,8 @@ class Board:
     def _deployment(self, there: EnvironmentStatus, number: int, entry: Entry) -> str:
         before = there.history[number + 1].deployment if number + 1 < len(there.history) else None
         commits = self._brings(before, entry.deployment)
-        images = [
-            (name, getattr(before, name, ""), getattr(entry.deployment, name))
-            for name in ("server_digest", "ui_digest")
-        ]
+        old, new = (each.digests if each else {} for each in (before, entry.deployment))
+        images = [(image, old.get(image, ""), new.get(image, "")) for image in IMAGES]
         return self._page(
             "deployment",
             entry=entry,
