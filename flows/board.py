@@ -170,3 +170,7 @@ def main() -> int:
 
 def _span(days: int) -> int:
     return days if days in SPANS else SPANS[1]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

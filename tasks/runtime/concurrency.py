@@ -29,10 +29,11 @@ def one_run_in(environment: Environment) -> Iterator[None]:
 def one_build_of(image: str, inputs: str) -> Iterator[None]:
     """Wait until nobody else builds this image of the same inputs.
 
-    There are sixteen limits for an image, ``build-<image>-0`` to ``-f``, by the last digit of the inputs' name: one
-    for each name would fill the UI, and one for all would have different commits wait for each other.
+    There are four limits for an image, ``slot-build-<image>-0`` to ``-3``, by the last digit of the inputs' name: one
+    for each name would fill the UI, and one for all would have different commits wait for each other. They come after
+    ``flowise-<environment>`` in the UI's list.
     """
-    with _place_of(f"build-{image.replace('/', '-')}-{inputs[-1]}"):
+    with _place_of(f"slot-build-{image.replace('/', '-')}-{ord(inputs[-1]) % 4}"):
         yield
 
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from tests.sandbox.cluster import board, cluster, first_steps
 from tests.sandbox.processes import SandboxError
 from tests.sandbox.stage import Stage, stage
 from tests.sandbox.worker import PROJECT, worker
@@ -99,7 +101,7 @@ def summarize(here: Stage, first: dict[str, Any], second: dict[str, Any]) -> Non
         say(f"[bold]{each['object']}[/] {each['effect']}")
     console.print(times_table(here))
     say(f"\nSecond run: {nothing_twice(first, second)}")
-    say(f"The run history is in the Prefect UI: {here.server.ui_url}/runs (make ui keeps it up)")
+    say(f"The run history is in the Prefect UI: {here.server.ui_url}/v2/runs (make ui keeps it up)")
 
 
 def say(text: str) -> None:
@@ -139,13 +141,15 @@ def nothing_twice(first: dict[str, Any], second: dict[str, Any]) -> str:
 
 def serve(here: Stage) -> None:
     """Keep the UI up, with both deployments of prefect.yaml and a worker for them, until Ctrl-C."""
-    prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
-    env = here.environment()
-    for command in ([sys.executable, "-m", "flows.setup"], [*prefect, "deploy", "--all"]):
-        subprocess.run(command, cwd=PROJECT, env=env, check=True, stdout=subprocess.DEVNULL)
-    with worker(env, here.server.home / "worker.log", "--name", "demo"):
+    prefect, broken = [sys.executable, "-m", "prefect", "--no-prompt"], here.source.with_name("dev-is-broken")
+    with ExitStack() as parts:
+        env = here.environment() | parts.enter_context(cluster(here, broken))
+        for command in ([sys.executable, "-m", "flows.setup"], [*prefect, "deploy", "--all"]):
+            subprocess.run(command, cwd=PROJECT, env=env, check=True, stdout=subprocess.DEVNULL)
+        parts.enter_context(worker(env, here.server.home / "worker.log", "--name", "demo"))
+        pages = parts.enter_context(board(env, here.server.home / "board.log"))
         console.rule("Ready")
-        say(f"[bold]{here.server.ui_url}/deployments[/]: pick deploy-to-k8s and click Run. Ctrl-C ends it all.")
+        say(first_steps(here, pages, broken) + "\nCtrl-C ends it all.")
         with Live(Spinner("dots", "waiting for you"), console=console, transient=True):
             signal.pause()
 
