@@ -29,7 +29,7 @@ def drift() -> State[list[Drift]]:
     """
     settings = load()
     settings.require("gitops_repo")
-    found = find(overview(read_status(1)), settings.images.names)
+    found = find(overview(read_status(1)), settings.images)
     create_markdown_artifact(page(found), key="drift", description="What no deployment explains")
     for environment in ENVIRONMENTS:
         _tell(environment, [each.words for each in found if each.environment == environment])

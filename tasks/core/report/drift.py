@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from tasks.core.gitops.status import EnvironmentStatus
+from tasks.core.images import Images
 from tasks.core.models import IMAGES, Environment, ImageRef, Value
 from tasks.core.report.overview import Health, Overview
 from tasks.core.text import literal
@@ -15,18 +16,18 @@ class Drift(Value):
     words: str
 
 
-def find(view: Overview, names: Sequence[str]) -> list[Drift]:
+def find(view: Overview, images: Images) -> list[Drift]:
     """List what differs in the environments that were deployed to.
 
     Args:
         view: what git and Argo CD say.
-        names: the two images, the server's first.
+        images: what the two images are called.
     """
     return [
         Drift(environment=each.environment, words=words)
         for each in view.status.environments
         if each.history
-        for words in _environment(each, names, view.health.get(each.environment, Health()))
+        for words in _environment(each, images, view.health.get(each.environment, Health()))
     ]
 
 
@@ -36,12 +37,12 @@ def page(found: Sequence[Drift]) -> str:
     return f"# Drift\n\n{lines or 'None: every overlay is as the last deployment left it.'}\n"
 
 
-def _environment(each: EnvironmentStatus, names: Sequence[str], health: Health) -> Iterator[str]:
+def _environment(each: EnvironmentStatus, images: Images, health: Health) -> Iterator[str]:
     newest = each.history[0].deployment
     if each.by_hand:
         yield f"the overlay was changed by hand since commit {newest.commit[:7]} deployed {newest.tag}"
     there = {image.name: image for image in each.images}
-    for name, part in zip(names, IMAGES, strict=True):
+    for name, part in zip(images.entries(there), IMAGES, strict=True):
         digest = newest.digests.get(part, "")
         image = there.get(name)
         if not image or not (image.tag or image.digest):

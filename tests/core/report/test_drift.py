@@ -7,6 +7,7 @@ import pytest
 
 from tasks.core.gitops.ledger import Deployment
 from tasks.core.gitops.status import Entry, EnvironmentStatus, Status
+from tasks.core.images import Images
 from tasks.core.models import ImageRef
 from tasks.core.report.drift import find, page
 from tasks.core.report.overview import Health, Overview
@@ -36,7 +37,7 @@ def view(images: tuple[ImageRef, ...], running: tuple[str, ...] = (), by_hand: b
     ],
 )
 def test_no_drift(running: tuple[str, ...]) -> None:
-    assert find(view((SERVER, UI), running), ("flowise-server", "flowise-ui")) == []
+    assert find(view((SERVER, UI), running), Images()) == []
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_no_drift(running: tuple[str, ...]) -> None:
     ],
 )
 def test_drift_in_words(made: Overview, said: str) -> None:
-    (found,) = find(made, ("flowise-server", "flowise-ui"))
+    (found,) = find(made, Images())
     assert found.environment == "dev"
     assert found.words.startswith(said)
     assert "- **dev**: " in page([found])
