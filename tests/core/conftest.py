@@ -9,9 +9,10 @@ import pytest
 from tasks.core import git
 from tasks.core.build.context import checkout
 from tasks.core.build.publish import Options, build_and_push
+from tasks.core.build.tags import point_tags
 from tasks.core.images import ImageSpec
 from tasks.core.models import Target
-from tasks.core.registry.oci import Registry
+from tasks.core.registry.oci import MOVING, Registry
 from tests.sandbox import repositories
 
 APP = ImageSpec(name="app", dockerfile="Dockerfile")
@@ -28,6 +29,8 @@ def deliver(source: Path, tmp_path: Path) -> Callable[..., str]:
         target = Target(environment="dev", sha=sha, tag=sha[:7], node_version="20")
         asked = Registry(registry, timeout=10) if isinstance(registry, str) else registry
         with closing(asked), checkout(git.Remote(str(source)), sha, tmp_path) as commit:
-            return build_and_push(APP, target, commit, asked, Options(60, **options), log)
+            digest = build_and_push(APP, target, commit, asked, Options(60, **options), log)
+            point_tags(asked, APP.name, digest, (MOVING,), log)  # as the task tag-latest does
+            return digest
 
     return run

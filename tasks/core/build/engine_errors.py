@@ -7,6 +7,7 @@ import requests
 from tasks.core.build.buildkit import Step
 from tasks.core.errors import BuildFailed, DeliveryError, InvalidInput, Terminal, Unavailable
 from tasks.core.images import ImageSpec
+from tasks.core.registry.errors import FAILED, cause, rejection
 
 NETWORK = re.compile(
     r"(?<![\w./-])(client\.timeout|timeout|timed out|deadline exceeded|connection (refused|reset)|no such host|eof"
@@ -17,11 +18,21 @@ NETWORK = re.compile(
 
 NO_SPACE = "no space left"
 
+BASE = re.compile(r"(?:source metadata for|pull access denied for|failed to authorize:|pulling from host) (\S+?)[:,]? ")
+"""What BuildKit says when it can't have an image that the Dockerfile starts from."""
+
+KILLED = re.compile(r"exit code: (137|134)\b")
+"""How a step ends that the kernel killed, or Node.js itself, because there was no memory left."""
+
+MEMORY = "Give the engine more memory, or the step less to do, such as NODE_OPTIONS=--max-old-space-size in build_args."
+
 
 def build_error(image: ImageSpec, error: str, step: Step | None, line: int = 0) -> DeliveryError:
     """Why a build failed: ``error`` is what the engine said last, ``step`` what failed by itself, at ``line``."""
     said = error.lower()
     its_own = "dockerfile parse error" in said or (step is not None and "exit code" in step.error)
+    if not its_own and (base := BASE.search(f"{error} ")) and (why := cause(error)) is not FAILED:
+        return rejection(why, base[1], error)
     if not its_own and NO_SPACE in said:
         return Terminal(f"The Docker Engine has no space left to build {image.name}.", "Run docker system prune there.")
     if not its_own and NETWORK.search(said):
@@ -32,7 +43,10 @@ def build_error(image: ImageSpec, error: str, step: Step | None, line: int = 0) 
     at_line = f"{path}:{line}, " if line else ""
     where = f" at {at_line}{step.name}" if step else ""
     tail = "".join(f"\n  {line}" for line in step.lines) if step else ""
-    return BuildFailed(f"The build of {image.name} failed{where}: {error}{tail}", f"Fix {path}.")
+    if its_own and step and KILLED.search(step.error):
+        return BuildFailed(f"The build of {image.name} ran out of memory{where}: {error}{tail}", MEMORY)
+    hint = f"Fix {path}." if step or its_own else ""
+    return BuildFailed(f"The build of {image.name} failed{where}: {error}{tail}", hint)
 
 
 def refused(what: str, response: requests.Response) -> DeliveryError:

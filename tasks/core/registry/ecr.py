@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tasks.core.errors import AccessDenied, DeliveryError, NotFound, Unavailable
+from tasks.core.registry.errors import CAUSES, cause, rejection
 from tasks.core.registry.oci import Credentials, Registry
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ DENIED = frozenset(
     )
 )
 """Error codes that say no to the credentials (ECR API reference, "Common errors")."""
+
+PERMISSIONS = [each for each in CAUSES if each.kind is AccessDenied and "action" in each.words]
+"""What is said if the credentials are good, and a policy doesn't allow the call."""
 
 
 def region_of(host: str) -> str | None:
@@ -116,6 +120,8 @@ class Ecr(Registry):
 
     def _explain_aws(self, error: ClientError | BotoCoreError, what: str) -> DeliveryError:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        if (why := cause(str(error))) in PERMISSIONS:
+            return rejection(why, f"{self.host}/{what}", str(error))
         if code in DENIED or code in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"):
             return AccessDenied(
                 f"AWS refused to answer for {what} in {self.host}: {error}",

@@ -119,6 +119,18 @@ def test_what_aws_says(call: str, code: str, kind: type[DeliveryError]) -> None:
     assert HOST in failure.value.message
 
 
+def test_a_missing_permission_is_named() -> None:
+    said = (
+        "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: ecr:DescribeImages on resource: "
+        "arn:aws:ecr:eu-west-1:123456789012:repository/app because no identity-based policy allows it"
+    )
+    with stubbed() as (ecr, aws):
+        aws.add_client_error("describe_images", "AccessDeniedException", said)
+        with pytest.raises(AccessDenied, match=r"AWS doesn't allow ecr:DescribeImages for .*/app:v1") as failure:
+            ecr.digest("app", "v1")
+    assert "Allow ecr:DescribeImages in the IAM policy" in failure.value.hint
+
+
 def test_a_repository_that_may_not_be_created() -> None:
     with stubbed(create=True) as (ecr, aws):
         aws.add_client_error("describe_repositories", "RepositoryNotFoundException")
@@ -175,7 +187,7 @@ def test_a_whole_build(amazon: sandbox.Ecr, source: Path, published: Callable[..
     amazon.create(SERVER.name)
     sha = repositories.head(source)
     digest = published(sha)
-    assert described(amazon) == dict.fromkeys((f"dev-{sha[:7]}", "latest", sha), digest)
+    assert described(amazon) == dict.fromkeys((f"dev-{sha[:7]}", sha), digest)
     assert amazon.images.digest(SERVER.name, sha) == digest
 
 
@@ -183,19 +195,14 @@ def test_immutable_tags(amazon: sandbox.Ecr, source: Path, published: Callable[.
     amazon.create(SERVER.name, immutable=True)
     older = repositories.git(source, "rev-parse", "main~2").decode().strip()
     newer = repositories.head(source)
-    first, lines = published(older), []
-    second = published(newer, lines.append)
+    first, second = published(older), published(newer)
     assert first != second
     assert described(amazon) == {
         f"dev-{older[:7]}": first,
         older: first,
-        "latest": first,
         f"dev-{newer[:7]}": second,
         newer: second,
     }
-    stayed = [line for line in lines if "stays as it is" in line]
-    assert len(stayed) == 1
-    assert "latest" in stayed[0]
     assert published(older) == first  # once more: nothing in the way
 
 
