@@ -12,6 +12,7 @@ from tasks.approval import ask, asked_before, handed_over, needed
 from tasks.build_image import build_server, build_ui
 from tasks.clients import source_repository
 from tasks.core.build.context import Source, checkout
+from tasks.core.build.interruption import builds_end_with_it
 from tasks.core.errors import UpdateFailed
 from tasks.core.models import (
     Approval,
@@ -77,7 +78,11 @@ def deploy_to_k8s(
     settings.require("source_repo", "gitops_repo", "ecr_registry")
     via = dispatch_via or settings.dispatch_via
     target = set_env(environment, ref, node_version, tag_version)
-    with said_if_stopped(BUILDING), checkout(source_repository(settings), target.sha, settings.work_dir) as source:
+    with (
+        said_if_stopped(BUILDING),
+        checkout(source_repository(settings), target.sha, settings.work_dir) as source,
+        builds_end_with_it(),
+    ):
         server, ui = build_images(target, source, force and not asked_before())
     server, ui = tag_latest(target, server, ui)
     update = image_update(target, server, ui, actor or starter())

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import time
 from pathlib import Path
 
 import httpx
@@ -72,8 +73,11 @@ def test_a_run_cancelled_in_the_ui_ends_its_build_on_the_engine(served: Installa
     until(sleeps)
     url = f"{served.server.api_url}/flow_runs/{run.id}"
     httpx.post(f"{url}/set_state", json={"state": {"type": "CANCELLING"}}, trust_env=False).raise_for_status()
+    cancelled = time.monotonic()
     until(lambda: not sleeps())
     until(lambda: httpx.get(url, trust_env=False).json()["state"]["type"] == "CANCELLED")
+    assert time.monotonic() - cancelled < 20, "not by the worker's kill, 30 seconds after its request"
+    until(lambda: any(line.startswith("Stopped. Nothing is written") for line in log_of(served, str(run.id))))
 
 
 def line_of(process: Path) -> bytes:

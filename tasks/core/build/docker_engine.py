@@ -14,6 +14,7 @@ from docker.errors import APIError
 from docker.types import CancellableStream
 from docker.utils.json_stream import json_stream
 
+from tasks.core.build import interruption
 from tasks.core.build.buildkit import ALONE, Help, Progress, Recipe
 from tasks.core.build.engine_errors import build_error, refused
 from tasks.core.build.push_progress import Layers
@@ -70,6 +71,7 @@ def build(
     }
     if name:
         params["t"] = name
+    interruption.check(f"The build of {image.name}")
     with _building(client, image.name, context, params, timeout) as records:
         for record in records:
             if "error" in record:
@@ -79,6 +81,7 @@ def build(
                 told.record(record["aux"])
             elif record.get("id") == "moby.image.id":
                 built = record["aux"]["ID"]
+    interruption.check(f"The build of {image.name}")
     if built:
         progress(1)
         return str(built)
@@ -110,7 +113,8 @@ def _building(
         deadline = threading.Timer(max(0.0, started + timeout - time.monotonic()), records.close)
         deadline.start()
         try:
-            yield records
+            with interruption.ended_by(records.close):
+                yield records
         finally:
             deadline.cancel()
 
@@ -169,6 +173,7 @@ def push(
     try:
         client.tag(built, reference, tag)
         for record in client.push(reference, tag=tag, auth_config=auth or {}, stream=True, decode=True):
+            interruption.check(f"The push of {reference}:{tag}")
             if "error" in record:
                 raise push_error(f"{reference}:{tag}", record["error"])
             if ended := PUSHED.fullmatch(str(record.get("status", ""))):

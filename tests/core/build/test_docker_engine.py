@@ -15,6 +15,7 @@ import pytest
 
 from tasks.core.build import docker_engine
 from tasks.core.build.connection import connect
+from tasks.core.build.interruption import builds_end_with_it
 from tasks.core.errors import (
     AccessDenied,
     BuildFailed,
@@ -225,6 +226,39 @@ def test_stops_when_its_caller_does(build: Builder) -> None:
         build(slow, log=log)
     time.sleep(3.5)
     assert not cached(build, slow)
+
+
+def test_a_silent_build_ends_with_its_run(build: Builder) -> None:
+    begun, slow, failures = threading.Event(), slow_step(5), []
+
+    def silent() -> None:
+        try:
+            build(slow, log=lambda line: begun.set() if line.endswith(" begun") else None)
+        except Terminal as failure:
+            failures.append(failure.message)
+
+    building = threading.Thread(target=silent)
+    with pytest.raises(Cancelled), builds_end_with_it():
+        building.start()
+        assert begun.wait(60)
+        raise Cancelled
+    started = time.monotonic()
+    building.join()
+    assert time.monotonic() - started < 3
+    assert failures == ["The build of app was stopped, because its run was."]
+    time.sleep(5.5)
+    with builds_end_with_it():  # the next run of this process
+        assert not cached(build, slow)
+
+
+def test_a_push_ends_with_its_run(build: Builder) -> None:
+    engine = SimpleNamespace(tag=lambda *_: True, push=lambda *_, **__: iter([{"status": "Pushing"}]))
+    with pytest.raises(Cancelled), builds_end_with_it():
+        raise Cancelled
+    with pytest.raises(Terminal, match="registry/app:v1 was stopped"):
+        docker_engine.push(engine, "sha256:1", "registry/app", "v1", None, lambda _: None)
+    with builds_end_with_it():
+        pass
 
 
 def test_what_was_built_is_cached(build: Builder) -> None:
