@@ -1,5 +1,6 @@
 """GitHub's API, as far as deployments need it: the repository dispatch, pull requests, statuses and deployments."""
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -180,7 +181,13 @@ class GitHub:
     @contextmanager
     def _api(self) -> Iterator[Github]:
         # Retries are Prefect's part.
-        api = Github(auth=Auth.Token(self._token), base_url=self._api_url, timeout=self.timeout, retry=None)
+        api = Github(
+            auth=Auth.Token(self._token),
+            base_url=self._api_url,
+            timeout=self.timeout,
+            retry=None,
+            verify=os.environ.get("SSL_CERT_FILE") or True,  # requests knows another variable only
+        )
         try:
             yield api
         except GithubException as error:

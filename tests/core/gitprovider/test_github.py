@@ -6,13 +6,18 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, Unavailable
 from tasks.core.gitprovider.github import GitHub as Client
 from tasks.core.models import ImageUpdate
 from tests.conftest import TOKEN
+from tests.sandbox.certificate import self_signed
 from tests.sandbox.github import Dispatch, GitHub
+from tests.sandbox.in_process import served
 from tests.sandbox.redirects import moved
 from tests.sandbox.repositories import commit, head
 
@@ -140,6 +145,18 @@ def test_a_redirect_is_no_success_and_the_token_stays(status: int) -> None:
     assert "redirect" in refused.message
     assert "localhost" in refused.message, "where to"
     assert servers.seen == []
+
+
+def test_a_private_certificate_is_trusted_by_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def taken(_: Request) -> Response:
+        return Response(status_code=204)
+
+    app = Starlette(routes=[Route(f"/repos/{NAME}/dispatches", taken, methods=["POST"])])
+    certificate = self_signed(tmp_path)
+    with served(app, certificate=certificate) as url:
+        assert "certificate" in refusal(url).message.lower()
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        Client(NAME, SecretStr(TOKEN), url).dispatch(ImageUpdate(environment="dev", tag="t"))
 
 
 def test_nobody_there() -> None:
