@@ -35,7 +35,7 @@ def open_pull_request(update: ImageUpdate, result: UpdateResult) -> UpdateResult
     url = github(settings, settings.gitops_repo).propose(
         proposal.branch_of(update.environment),
         settings.branch_of(update.environment),
-        commit_message.subject(update, message_style(settings)),
+        commit_message.subject(update, message_style(settings), result.origin),
         markdown.proposed(update, result, commits, record),
     )
     get_run_logger().info("To be merged: %s", url)

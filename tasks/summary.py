@@ -12,7 +12,7 @@ from tasks.clients import source_repository
 from tasks.core.errors import DeliveryError
 from tasks.core.gitops import source_commits
 from tasks.core.models import DeployResult, ImageUpdate, UpdateResult
-from tasks.core.report import failure, links, markdown
+from tasks.core.report import failure, links, markdown, outcome
 from tasks.core.settings import load
 from tasks.core.system.http import within
 from tasks.runtime.web import web
@@ -34,7 +34,7 @@ def summarize_update(update: ImageUpdate, result: UpdateResult) -> None:
     """Leave the second flow's summary in the run's artifacts, and as the newest under its key."""
     create_markdown_artifact(
         markdown.updated(result) + _commits(update, result) + links.of_update(result, load()),
-        key=f"update-{result.environment}",
+        key=f"{'dry-run' if outcome.state_name(result) == 'DryRun' else 'update'}-{result.environment}",
         description=f"{result.tag} in {result.environment}",
     )
 

@@ -30,13 +30,13 @@ def test_every_command_works_as_written(page: str, served: Installation) -> None
     for command in (state, planned, back, onward):
         done = served.run("-m", *command)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "Completed" in done.stdout
+        assert ("DryRun" if command == planned else "Completed") in done.stdout
         if command == planned:
             assert len(log(served.gitops)) == count
     for overlay in (DEV, STAGING):
         assert server in show(served.gitops, "main", overlay)
         assert ui in show(served.gitops, "main", overlay)
     newest, restored = log(served.gitops)[:2]
-    assert newest["subject"] == "chore(staging): update flowise images to v1"
+    assert newest["subject"] == "chore(staging): update flowise images to v1 (promoted from dev)"
     assert re.search(r"^Reason: \w+", restored["body"], re.MULTILINE)
     assert len(log(served.gitops)) == count + 2

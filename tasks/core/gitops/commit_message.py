@@ -46,10 +46,16 @@ class MessageStyle(Value):
     lines: tuple[str, ...] = ()
 
 
-def subject(update: ImageUpdate, style: MessageStyle) -> str:
-    """Return the first line, which is a pull request's title as well."""
-    line = f"chore({update.environment}): update flowise images to {update.tag}"
+def subject(update: ImageUpdate, style: MessageStyle, origin: Origin | None = None) -> str:
+    """Return the first line, which is a pull request's title as well; it says if nothing was built for the update."""
+    line = f"chore({update.environment}): update flowise images to {update.tag}{_kind(origin)}"
     return f"{style.prefix.strip()} {line}" if style.prefix.strip() else line
+
+
+def _kind(origin: Origin | None) -> str:
+    if origin and origin.restores:
+        return " (rollback)"
+    return f" (promoted from {origin.promoted_from.split(' ')[0]})" if origin and origin.promoted_from else ""
 
 
 def body(update: ImageUpdate, approval: Approval | None, origin: Origin | None, style: MessageStyle) -> str:
@@ -69,7 +75,7 @@ def body(update: ImageUpdate, approval: Approval | None, origin: Origin | None, 
 
 def message(update: ImageUpdate, approval: Approval | None, origin: Origin | None, style: MessageStyle) -> str:
     """Return the commit message of an update."""
-    return f"{subject(update, style)}\n\n{body(update, approval, origin, style)}\n"
+    return f"{subject(update, style, origin)}\n\n{body(update, approval, origin, style)}\n"
 
 
 def parse(text: str) -> dict[str, Any] | None:

@@ -150,7 +150,7 @@ def test_a_rollback_is_a_commit_that_says_what_it_restores(repository: GitOps, g
     assert show(gitops, "main", DEV) == one, "byte for byte"
     lines = log(gitops)[0]["body"].splitlines()
     assert {f"Restores: {first}", f"Rolls-Back: {second}", "Reason: it is slow", "Triggered by: octocat"} <= set(lines)
-    assert log(gitops)[0]["subject"] == "chore(dev): update flowise images to v1"
+    assert log(gitops)[0]["subject"] == "chore(dev): update flowise images to v1 (rollback)"
 
     again = ImageUpdate(environment="dev", tag="v2", sha="b" * 40, server_digest=digest("2"), ui_digest=digest("2"))
     refused = write(repository, again, REGISTRY, lambda _: None)
@@ -207,7 +207,7 @@ def test_what_runs_in_one_environment_goes_to_the_next(repository: GitOps, gitop
     assert there.commit == log(gitops)[0]["sha"]
     assert write(repository, move.update, REGISTRY, lambda _: None, origin=move.origin).changed
     newest = log(gitops)[0]
-    assert newest["subject"] == "chore(staging): update flowise images to v1"
+    assert newest["subject"] == "chore(staging): update flowise images to v1 (promoted from dev)"
     assert f"Promoted-From: dev {there.commit}" in newest["body"].splitlines()
     staging = show(gitops, "main", DEV.replace("dev", "staging"))
     assert staging.count(digest("1")) == 2
