@@ -165,7 +165,8 @@ class ArgoCD:
             NotFound, AccessDenied: as Argo CD answers.
         """
         body = {"name": name, "prune": prune, **self._scope}
-        self._call("POST", f"{name}/sync", name, min(self._timeout, within), json=body)
+        answer = self._call("POST", f"{name}/sync", name, min(self._timeout, within), json=body)
+        self._parsed(Application, answer)  # a proxy's page is no promise
 
     def end_operation(self, name: str, within: float = 30) -> None:
         """End the operation that runs, or that Argo CD tries again by itself.
@@ -177,7 +178,9 @@ class ArgoCD:
         self._call("DELETE", f"{name}/operation", name, min(self._timeout, within), params=self._scope)
 
     def _read(self, kind: type[AnswerT], path: str, name: str, timeout: float, **query: str) -> AnswerT:
-        answer = self._call("GET", path, name, timeout, params={**query, **self._scope})
+        return self._parsed(kind, self._call("GET", path, name, timeout, params={**query, **self._scope}))
+
+    def _parsed(self, kind: type[AnswerT], answer: httpx.Response) -> AnswerT:
         try:
             return kind.model_validate_json(answer.content)
         except ValidationError:
