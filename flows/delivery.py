@@ -92,7 +92,7 @@ def taken_back(update: ImageUpdate, failure: RolloutFailed) -> RolloutFailed:
         if result.proposed:
             result = open_pull_request(back.update, result)
         elif not result.skipped:
-            result = roll_out(back.update, result)
+            result = shown_on_github(back.update, partial(roll_out, back.update, result))
             summarize_update(back.update, result)
     except Inconclusive as error:
         return RolloutFailed(

@@ -45,6 +45,7 @@ from tasks.update_kustomization import update_kustomization
 BUILDING = (
     "Stopped. Nothing is written to the GitOps repository; an image that was pushed already is found by the next run."
 )
+KEPT = "This run goes on with the commit that %s was when it began. To deploy the newest commit, start a new run."
 NO_RUN = "No run of update-flowise-deployment has come of the event."
 TRIGGER = "Its trigger is made by `prefect --no-prompt deploy --all`, and must be switched on under Automations."
 
@@ -74,6 +75,8 @@ def deploy_to_k8s(
     Raises:
         tasks.core.errors.DeliveryError: what went wrong, with a hint.
     """
+    if flow_run.run_count > 1:  # Retry in the UI, or an operator's answer
+        get_run_logger().info(KEPT, ref)
     settings = load()
     settings.require("source_repo", "gitops_repo", "ecr_registry")
     via = dispatch_via or settings.dispatch_via
@@ -86,7 +89,7 @@ def deploy_to_k8s(
         server, ui = build_images(target, source, force and not asked_before())
     server, ui = tag_latest(target, server, ui)
     update = image_update(target, server, ui, actor or starter())
-    dispatch(update, via)
+    dispatch(update, via, force)
     result = DeployResult(
         environment=environment,
         tag=target.tag,
@@ -95,7 +98,7 @@ def deploy_to_k8s(
         ui=ui,
         dispatched_via=via,
         update=update_inline(update, force) if via == "inline" else None,
-        update_run=event_run(update, settings.dispatch_wait > 0) if via == "prefect-event" else None,
+        update_run=event_run(update, settings.dispatch_wait > 0, force) if via == "prefect-event" else None,
     )
     summarize_deploy(result)
     return result
@@ -127,7 +130,7 @@ def image_update(target: Target, server: BuiltImage, ui: BuiltImage, actor: str)
     )
 
 
-def event_run(update: ImageUpdate, awaited: bool) -> UpdateRun | None:
+def event_run(update: ImageUpdate, awaited: bool, force: bool = False) -> UpdateRun | None:
     """The second flow's run. Where there is none, the event goes out once more: a server that was stopped right after
     it took one has lost it, and the same event twice is one update.
 
@@ -136,7 +139,7 @@ def event_run(update: ImageUpdate, awaited: bool) -> UpdateRun | None:
     """
     if run := follow(update):
         return run
-    dispatch(update, "prefect-event")
+    dispatch(update, "prefect-event", force)
     run = follow(update)
     if not run and awaited:
         raise UpdateFailed(NO_RUN, TRIGGER)

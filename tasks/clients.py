@@ -3,6 +3,7 @@
 A block is asked for by name and imported only when it exists: the packages behind the blocks are slow to load.
 """
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr, ValidationError
 
 from tasks.core import git
-from tasks.core.errors import InvalidInput
+from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.git.branch import Identity
 from tasks.core.gitops.commit_message import MessageStyle
 from tasks.core.gitops.writer import GitOps
@@ -19,6 +20,7 @@ from tasks.core.images import ImageSpec
 from tasks.core.models import ENVIRONMENTS, Environment
 from tasks.core.registry.oci import Registry, is_ecr
 from tasks.core.settings import Settings
+from tasks.runtime.server import patiently
 
 if TYPE_CHECKING:
     from tasks.core.gitprovider.github import GitHub
@@ -31,7 +33,11 @@ def source_repository(settings: Settings) -> git.Remote:
         InvalidInput: ``SOURCE_REPO`` is not set, or is no repository.
     """
     settings.require("source_repo")
-    return _remote(settings, settings.source_repo)
+    where = _without_token(settings, settings.source_repo)
+    if token := source_token(settings):
+        return _with_token(where, token)
+    ours = _origin(where) in _gitops_origins(settings)
+    return _with_token(where, gitops_token(settings), settings.gitops_username) if ours else where
 
 
 def gitops_repository(settings: Settings) -> git.Remote:
@@ -41,7 +47,8 @@ def gitops_repository(settings: Settings) -> git.Remote:
         InvalidInput: ``GITOPS_REPO`` is not set, or is no repository.
     """
     settings.require("gitops_repo")
-    return _remote(settings, settings.gitops_repo)
+    where = _without_token(settings, settings.gitops_repo)
+    return _with_token(where, gitops_token(settings), settings.gitops_username)
 
 
 def overlays(settings: Settings, environment: Environment) -> GitOps:
@@ -103,15 +110,40 @@ def image_in_registry(settings: Settings, image: ImageSpec) -> ImageSpec:
         ) from None
 
 
-def github_token(settings: Settings) -> SecretStr | None:
-    """GitHub's token: that of the ``GitHubCredentials`` block, else ``GITOPS_TOKEN``."""
-    if not _exists("github-credentials", settings.github_credentials_block):
-        return settings.gitops_token
-    from prefect_github import GitHubCredentials  # noqa: PLC0415
+def gitops_token(settings: Settings) -> SecretStr | None:
+    """Return the GitOps repository's token: its GitHub App's, else that of its block, else ``GITOPS_TOKEN``.
 
-    token = GitHubCredentials.load(settings.github_credentials_block).token
-    # Secrets that are made with echo end in a line break.
-    return SecretStr(token.get_secret_value().strip()) if token else settings.gitops_token
+    Raises:
+        InvalidInput, NotFound, AccessDenied, Unavailable: as GitHub answers, if there is an App.
+    """
+    return (
+        _app_token(settings, settings.gitops_repo)
+        or _block_token(settings.github_credentials_block)
+        or settings.gitops_token
+    )
+
+
+def source_token(settings: Settings) -> SecretStr | None:
+    """Return the source repository's own token: that of its block, else ``SOURCE_TOKEN``, else the GitHub App's.
+
+    Raises:
+        InvalidInput, AccessDenied, Unavailable: as GitHub answers, if there is an App.
+    """
+    if own := _block_token(settings.source_credentials_block) or settings.source_token:
+        return own
+    with suppress(NotFound):  # the App need not be installed on a public repository
+        return _app_token(settings, settings.source_repo)
+    return None
+
+
+def _app_token(settings: Settings, repository: str) -> SecretStr | None:
+    if not settings.github_app_private_key or not git.ON_GITHUB.fullmatch(repository):
+        return None
+    settings.require("github_app_id")
+    from tasks.core.gitprovider.github_app import App, installation_token  # noqa: PLC0415
+
+    key, installation = settings.github_app_private_key, settings.github_app_installation_id
+    return installation_token(App(settings.github_app_id, key, installation, settings.github_api_url), repository)
 
 
 def github(settings: Settings, repository: str, **options: int) -> "GitHub":
@@ -123,17 +155,18 @@ def github(settings: Settings, repository: str, **options: int) -> "GitHub":
     from tasks.core.gitprovider.github import GitHub  # noqa: PLC0415 - PyGithub is slow to load
 
     name = git.github_name(repository, settings.github_api_url)
-    return GitHub(name, github_token(settings), settings.github_api_url, **options)
+    token = source_token(settings) if repository == settings.source_repo else None
+    return GitHub(name, token or gitops_token(settings), settings.github_api_url, **options)
 
 
-def _remote(settings: Settings, repository: str) -> git.Remote:
-    where = _without_token(settings, repository)
-    # The token is GitHub's, or the GitOps repository's server's: no other server is to see it.
-    known = {_origin(_without_token(settings, known)) for known in ("owner/name", settings.gitops_repo)}
-    if not where.url.startswith(("http://", "https://")) or _origin(where) not in known:
-        return where
-    user = settings.gitops_username or git.user_of(where.url)
-    return git.Remote(where.url, github_token(settings), where.timeout, user)
+def _with_token(where: git.Remote, token: SecretStr | None, user: str = "") -> git.Remote:
+    http = where.url.startswith(("http://", "https://"))
+    return git.Remote(where.url, token, where.timeout, user or git.user_of(where.url)) if http and token else where
+
+
+def _gitops_origins(settings: Settings) -> set[tuple[str, str]]:
+    # GITOPS_TOKEN is GitHub's, or the GitOps repository's server's: no other server is to see it.
+    return {_origin(_without_token(settings, known)) for known in ("owner/name", settings.gitops_repo)}
 
 
 def _without_token(settings: Settings, repository: str) -> git.Remote:
@@ -145,6 +178,16 @@ def _origin(where: git.Remote) -> tuple[str, str]:
     return address.scheme, address.netloc
 
 
+def _block_token(name: str) -> SecretStr | None:
+    if not _exists("github-credentials", name):
+        return None
+    from prefect_github import GitHubCredentials  # noqa: PLC0415
+
+    token = patiently(lambda: GitHubCredentials.load(name)).token
+    # Secrets that are made with echo end in a line break.
+    return SecretStr(token.get_secret_value().strip()) if token else None
+
+
 def _ecr_client(settings: Settings) -> Any:  # noqa: ANN401 - boto3 makes the class at run time
     from tasks.core.registry.ecr import region_of  # noqa: PLC0415
 
@@ -152,7 +195,8 @@ def _ecr_client(settings: Settings) -> Any:  # noqa: ANN401 - boto3 makes the cl
     if _exists("aws-credentials", settings.aws_credentials_block):
         from prefect_aws import AwsCredentials  # noqa: PLC0415
 
-        credentials = cast(AwsCredentials, AwsCredentials.load(settings.aws_credentials_block))
+        block = patiently(lambda: AwsCredentials.load(settings.aws_credentials_block))
+        credentials = cast(AwsCredentials, block)
         credentials.region_name = credentials.region_name or region
         return credentials.get_client("ecr")
     import boto3  # noqa: PLC0415
@@ -161,9 +205,12 @@ def _ecr_client(settings: Settings) -> Any:  # noqa: ANN401 - boto3 makes the cl
 
 
 def _exists(block_type: str, name: str) -> bool:
-    with get_client(sync_client=True) as client:
-        try:
-            client.read_block_document_by_name(name, block_type)
-        except ObjectNotFound:
-            return False
-    return True
+    def read() -> bool:
+        with get_client(sync_client=True) as client:
+            try:
+                client.read_block_document_by_name(name, block_type)
+            except ObjectNotFound:
+                return False
+        return True
+
+    return patiently(read)

@@ -13,6 +13,7 @@ from tasks.core.models import EVENT, ImageUpdate, Transport
 from tasks.core.settings import load
 from tasks.runtime.log import info
 from tasks.runtime.retries import RETRIES
+from tasks.runtime.server import patiently
 from tasks.runtime.skipped import skipped
 
 
@@ -22,8 +23,13 @@ from tasks.runtime.skipped import skipped
     timeout_seconds=120,
     **RETRIES,
 )
-def dispatch(update: ImageUpdate, via: Transport) -> None:
+def dispatch(update: ImageUpdate, via: Transport, force: bool = False) -> None:
     """Send an image update on its way. Inline, the flow itself goes on with it, and there is nothing to send.
+
+    Args:
+        update: what to send.
+        via: how; only ``prefect-event`` carries ``force``.
+        force: have the second flow replace a newer source commit by an older one.
 
     Raises:
         InvalidInput: there is no token, or GITOPS_REPO is not on GitHub.
@@ -37,12 +43,12 @@ def dispatch(update: ImageUpdate, via: Transport) -> None:
         github(settings, settings.gitops_repo).dispatch(update)
         log("%s sent to %s", EVENT, settings.gitops_repo)
     else:
-        emit(update)
+        emit(update, force)
         log("%s sent to Prefect's events", EVENT)
     return None
 
 
-def emit(update: ImageUpdate) -> None:
+def emit(update: ImageUpdate, force: bool = False) -> None:
     """Post the Prefect event that prefect.yaml's trigger starts update-flowise-deployment on.
 
     Posted and answered, rather than left to ``emit_event``, which loses events in silence when the server is away
@@ -53,10 +59,14 @@ def emit(update: ImageUpdate) -> None:
         "occurred": datetime.now(UTC).isoformat(),
         "event": EVENT,
         "resource": {"prefect.resource.id": f"flowise.image.{update.environment}"},
-        "payload": update.payload(),
+        "payload": update.payload() | {"force": force},
     }
-    with get_client(sync_client=True) as client:
-        try:
+
+    def post() -> None:
+        with get_client(sync_client=True) as client:
             client.request("POST", "/events", json=[event])
-        except httpx.HTTPError as error:
-            raise Unavailable(f"Prefect did not take the event {EVENT}: {error}", "Is the API up?") from None
+
+    try:
+        patiently(post)
+    except httpx.HTTPError as error:
+        raise Unavailable(f"Prefect did not take the event {EVENT}: {error}", "Is the API up?") from None

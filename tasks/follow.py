@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import httpx
 from prefect import task
@@ -15,6 +16,7 @@ from tasks.core.errors import Unavailable, UpdateFailed
 from tasks.core.models import ImageUpdate, UpdateRun
 from tasks.core.settings import load
 from tasks.runtime.retries import RETRIES
+from tasks.runtime.server import patiently
 from tasks.runtime.web import web
 
 FLOW = "update-flowise-deployment"
@@ -65,10 +67,12 @@ def _found(client: SyncPrefectClient, update: ImageUpdate) -> FlowRun | None:
     since = {"after_": datetime.now(UTC) - CLOCKS}
     until = time.monotonic() + LOOK_FOR
     while True:
-        runs = client.read_flow_runs(
-            flow_filter=FlowFilter.model_validate({"name": {"any_": [FLOW]}}),
-            flow_run_filter=FlowRunFilter.model_validate({"expected_start_time": since}),
-            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+        runs = patiently(
+            lambda: client.read_flow_runs(
+                flow_filter=FlowFilter.model_validate({"name": {"any_": [FLOW]}}),
+                flow_run_filter=FlowRunFilter.model_validate({"expected_start_time": since}),
+                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+            )
         )
         for run in runs:
             if asked.items() <= run.parameters.items():
@@ -82,5 +86,5 @@ def _ended(client: SyncPrefectClient, run: FlowRun, seconds: float) -> FlowRun:
     until = time.monotonic() + seconds
     while not (run.state and run.state.is_final()) and time.monotonic() < until:
         time.sleep(POLL)
-        run = client.read_flow_run(run.id)
+        run = patiently(partial(client.read_flow_run, run.id))
     return run

@@ -6,6 +6,7 @@ from prefect.variables import Variable
 from tasks.core.errors import InvalidInput
 from tasks.core.models import Environment, ImageUpdate
 from tasks.runtime.retries import RETRIES
+from tasks.runtime.server import patiently
 
 
 @task(name="remember-healthy", task_run_name="remember-healthy {update.environment} {update.tag}", **RETRIES)
@@ -16,7 +17,7 @@ def remember(update: ImageUpdate) -> None:
 
 def last_good(environment: Environment) -> ImageUpdate | None:
     """The update that was remembered last; ``None`` where there is none, or a person made something else of it."""
-    known = Variable.get(_name(environment))
+    known = patiently(lambda: Variable.get(_name(environment)))
     try:
         return ImageUpdate.parse(**known) if isinstance(known, dict) else None
     except InvalidInput:

@@ -35,7 +35,7 @@ set the run to Crashed and start it again, which is safe at any point.
 """
 
 LATE = """
-Nobody has picked it up for %(minutes)s: is a worker up? prefect worker start --pool flowise
+Nobody has picked it up for %(minutes)s: is a worker up? prefect worker start --pool {{ work_pool.name }}
 """
 
 LOST = """Automation: {{ event.resource.name }}

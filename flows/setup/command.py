@@ -16,18 +16,19 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from prefect.variables import Variable
-from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
 from flows.setup.alerts import automations
 from flows.setup.server_objects import (
-    POOL,
+    BUILD_POOL,
+    GITOPS_POOL,
     Row,
     automation,
     block,
     fixed_template,
     limit,
+    lost_slots,
     run_environment,
     variable,
     work_pool,
@@ -39,8 +40,11 @@ from tasks.runtime.web import ui
 
 ALERTS = "flowise-alerts"
 """Name of the notification blocks."""
-NO_VARIABLE = {"aws_access_key_id", "work_dir", "sendgrid_api_key"}
+AWS = {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"}
+NO_VARIABLE = {*AWS, "work_dir"}
 """Credentials, and what belongs to one machine; secrets go by their type."""
+DEFAULTS = {"approval_required": ",".join(ASKED_BY_DEFAULT), "dispatch_via": "prefect-event"}
+"""What runs of deployments have unless the environment of flowise-setup, or somebody in the UI, says otherwise."""
 
 
 def main() -> int:
@@ -74,28 +78,59 @@ def set_up(settings: Settings) -> Iterator[Row]:
             "PREFECT_API_URL is not set.", "Name the server: http://127.0.0.1:4200/api, or Prefect Cloud."
         )
     with get_client(sync_client=True) as client:
-        shared = {name: os.environ[name.upper()] for name in shared_settings(settings)}
-        if "approval_required" not in shared:
-            shared["approval_required"] = Variable.get("flowise_approval_required", ",".join(ASKED_BY_DEFAULT))
+        shared = shared_settings(settings)
         for name, value in shared.items():
             yield variable(f"flowise_{name}", value)
-        yield run_environment(POOL, {name.upper(): f"{{{{ prefect.variables.flowise_{name} }}}}" for name in shared})
-        yield work_pool(client, POOL, fixed_template(POOL))
+        references = {name.upper(): f"{{{{ prefect.variables.flowise_{name} }}}}" for name in shared}
+        for pool, withheld in withheld_secrets(settings, shared["dispatch_via"]).items():
+            yield run_environment(pool, references | withheld)
+            yield work_pool(client, pool, fixed_template(pool))
         for environment in ENVIRONMENTS:
             yield limit(client, f"flowise-{environment}")
+        yield from lost_slots(client)
         yield from credentials(settings)
         yield from alerts(client, settings)
 
 
-def shared_settings(settings: Settings) -> list[str]:
-    """The settings in this environment that every worker should have: no secrets, and nothing of this machine."""
-    ours = {name for name in settings.model_fields_set if not isinstance(getattr(settings, name), SecretStr)}
-    return sorted(name for name in ours - NO_VARIABLE if not name.startswith("alert_"))
+def shared_settings(settings: Settings) -> dict[str, Any]:
+    """Return what every worker should have: the settings in this environment but secrets and what is this machine's.
+
+    Those of ``DEFAULTS`` are always there: as set here, as changed in the UI, or by default.
+    """
+    ours = {name for name in settings.model_fields_set if not _is_secret(name)}
+    names = sorted(name for name in ours - NO_VARIABLE if not name.startswith("alert_"))
+    defaults = {name: Variable.get(f"flowise_{name}", value) for name, value in DEFAULTS.items()}
+    return defaults | {name: os.environ[name.upper()] for name in names}
+
+
+def withheld_secrets(settings: Settings, dispatch_via: str) -> dict[str, dict[str, str]]:
+    """Return, for each pool, the variables that are empty in its runs even if its worker has them.
+
+    With ``prefect-event`` the first flow only posts an event; otherwise it needs the second flow's tokens itself.
+    """
+    build = {"source_token", *AWS}
+    gitops = {
+        *build,
+        "gitops_token",
+        "github_app_private_key",
+        "argocd_auth_token",
+    }  # it looks images up in the registry
+    one_run = dispatch_via != "prefect-event"
+    empty = {
+        pool: {name.upper(): "" for name in Settings.model_fields if _is_secret(name) and name not in own}
+        for pool, own in {BUILD_POOL: gitops if one_run else build, GITOPS_POOL: gitops}.items()
+    }
+    blocks = settings.github_credentials_block, settings.source_credentials_block
+    return empty | {BUILD_POOL: empty[BUILD_POOL] | {"GITHUB_CREDENTIALS_BLOCK": blocks[not one_run]}}
+
+
+def _is_secret(name: str) -> bool:
+    return "SecretStr" in str(Settings.model_fields[name].annotation)
 
 
 def credentials(settings: Settings) -> Iterator[Row]:
     """The credential blocks whose secrets are in the environment; others are left as they are."""
-    key, secret, token = settings.aws_access_key_id, settings.aws_secret_access_key, settings.gitops_token
+    key, secret = settings.aws_access_key_id, settings.aws_secret_access_key
     if os.environ.get("AWS_SESSION_TOKEN"):
         yield Row("block", f"aws-credentials/{settings.aws_credentials_block}", "left alone: these keys are temporary")
     elif key and secret:
@@ -107,10 +142,15 @@ def credentials(settings: Settings) -> Iterator[Row]:
         if settings.aws_endpoint_url:
             values["aws_client_parameters"] = AwsClientParameters(endpoint_url=settings.aws_endpoint_url)
         yield block(AwsCredentials, settings.aws_credentials_block, **values)[0]
-    if token:
-        from prefect_github import GitHubCredentials  # noqa: PLC0415 - slow to load
+    tokens = {
+        settings.github_credentials_block: settings.gitops_token,
+        settings.source_credentials_block: settings.source_token,
+    }
+    for name, token in tokens.items():
+        if token:
+            from prefect_github import GitHubCredentials  # noqa: PLC0415 - slow to load
 
-        yield block(GitHubCredentials, settings.github_credentials_block, token=token)[0]
+            yield block(GitHubCredentials, name, token=token)[0]
 
 
 def alerts(client: SyncPrefectClient, settings: Settings) -> Iterator[Row]:

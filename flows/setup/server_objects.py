@@ -2,10 +2,13 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
+import httpx
 from prefect.automations import Automation
 from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient
@@ -15,13 +18,18 @@ from prefect.client.schemas.actions import (
     WorkPoolCreate,
     WorkPoolUpdate,
 )
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.exceptions import ObjectNotFound
 from prefect.variables import Variable
 
-POOL = "flowise"
-"""The work pool of prefect.yaml."""
+BUILD_POOL, GITOPS_POOL = "flowise-build", "flowise-gitops"
+"""The work pools of prefect.yaml."""
 PROJECT = Path(__file__).parents[2]
 """Where the runs of prefect.yaml's deployments start."""
+
+
+LEASES_IN_FILES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
+"""What a server needs to keep the leases of slots when it is restarted."""
 
 
 class RunEnvironment(Block):
@@ -50,12 +58,12 @@ def variable(name: str, value: str) -> Row:
 
 
 def run_environment(name: str, values: dict[str, str]) -> Row:
-    """Make or change the block with the environment of a pool's runs; variables that it has besides stay."""
+    """Make or change the block with the environment of a pool's runs; what it has besides, and isn't empty, stays."""
     try:
         known = cast(RunEnvironment, RunEnvironment.load(name)).value
     except ValueError:  # Prefect's word for "not found"
         known = {}
-    return block(RunEnvironment, name, value=known | values)[0]
+    return block(RunEnvironment, name, value={key: known[key] for key in known if known[key]} | values)[0]
 
 
 def work_pool(client: SyncPrefectClient, name: str, template: dict[str, Any]) -> Row:
@@ -102,6 +110,24 @@ def limit(client: SyncPrefectClient, name: str) -> Row:
     if changes:
         client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=1, active=True))
     return Row("limit", name, _outcome(True, changes))
+
+
+def lost_slots(client: SyncPrefectClient) -> Iterator[Row]:
+    """Report what keeps slots taken: leases that don't survive a restart of the server, and slots that no run has."""
+    with suppress(httpx.HTTPStatusError, KeyError):  # Prefect Cloud doesn't tell
+        if (
+            client.request("GET", "/admin/settings")
+            .json()["server"]["concurrency"]["lease_storage"]
+            .endswith(".memory")
+        ):
+            yield Row("server", "lease storage", f"in memory: start the server with {LEASES_IN_FILES}")
+    running = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "CANCELLING"]}}})
+    if client.read_flow_runs(flow_run_filter=running, limit=1):
+        return
+    for limit in client.read_global_concurrency_limits(limit=200):
+        if limit.active_slots and limit.name.startswith(("flowise-", "slot-build-")):
+            free = f"prefect gcl update {limit.name} --active-slots 0"
+            yield Row("limit", limit.name, f"taken though nothing runs; if it still is in a minute: {free}")
 
 
 def block(kind: type[Block], name: str, /, **values: Any) -> tuple[Row, UUID]:  # noqa: ANN401 - any block's fields

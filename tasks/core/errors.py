@@ -36,7 +36,12 @@ class Terminal(DeliveryError):
 
 
 class Retryable(DeliveryError):
-    """Another try may succeed: a network, a busy server, a lost race."""
+    """Another try may succeed: a network, a busy server, a lost race.
+
+    ``after`` is how many seconds the other side wants to be left alone first, if it said so.
+    """
+
+    after = 0.0
 
 
 class InvalidInput(Terminal):
@@ -53,6 +58,10 @@ class AccessDenied(Terminal):
 
 class LoginExpired(AccessDenied):
     """The login was good, and is no longer; a new one may be."""
+
+
+class RateLimited(Terminal):
+    """The other side takes no more calls for a while; the message says until when."""
 
 
 class BuildFailed(Terminal):

@@ -1,7 +1,7 @@
 """The values that travel between tasks, flows, repositories and people."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.dataclasses import dataclass
@@ -311,6 +311,16 @@ class Rollout(Value):
     seconds: float = 0
     message: str = ""
     endpoint: str = ""
+
+
+class ShownDeployment(NamedTuple):
+    """Where an environment answers, and the git provider's id of a delivery that is shown already."""
+
+    endpoint: str = ""
+    id: int | None = None
+
+
+NOT_SHOWN = ShownDeployment()
 
 
 class UpdateRun(Value):

@@ -153,7 +153,7 @@ class Settings(BaseSettings):
         "flowise", description="Name of the Prefect `AwsCredentials` block; used where it exists."
     )
     gitops_token: Secret | None = Field(
-        None, description="Token of the git server for checkout and push over HTTPS, and for GitHub's API."
+        None, description="Token for the GitOps repository: fetch, push, repository dispatch and pull requests."
     )
     gitops_username: str = Field(
         "",
@@ -161,7 +161,25 @@ class Settings(BaseSettings):
         " by default the one that GitHub, GitLab or Bitbucket wants.",
     )
     github_credentials_block: str = Field(
-        "flowise", description="Name of the Prefect `GitHubCredentials` block; used where it exists."
+        "flowise", description="Name of the Prefect `GitHubCredentials` block; it takes precedence over `GITOPS_TOKEN`."
+    )
+    source_token: Secret | None = Field(
+        None,
+        description="Token for the source repository; read access is enough unless `GITHUB_STATUS` is on. Without it,"
+        " `GITOPS_TOKEN` is used where a run has that.",
+    )
+    source_credentials_block: str = Field(
+        "flowise-source",
+        description="Name of the Prefect `GitHubCredentials` block that takes precedence over `SOURCE_TOKEN`.",
+    )
+    github_app_id: str = Field(
+        "", description="Id of a GitHub App whose short-lived tokens are used instead of `GITOPS_TOKEN` and its block."
+    )
+    github_app_private_key: SecretStr | None = Field(
+        None, description="That App's private key: the text of its PEM file; `\\n` may stand for line breaks."
+    )
+    github_app_installation_id: str = Field(
+        "", description="Id of that App's installation; without it, GitHub is asked for the repository's."
     )
     github_api_url: str = Field(
         "https://api.github.com", description="GitHub's API; `https://HOST/api/v3` for GitHub Enterprise."
@@ -169,9 +187,13 @@ class Settings(BaseSettings):
     github_webhook_secret: Secret | None = Field(
         None, description="Secret of the GitHub webhooks; the receiver does not start without."
     )
+    github_webhook_secret_previous: SecretStr | None = Field(
+        None, description="The webhook secret before, which is accepted as well while you replace it at GitHub."
+    )
     dispatch_via: Transport = Field(
         "inline",
-        description="How the second flow is reached: `inline` (a subflow), `prefect-event`, `repository-dispatch`.",
+        description="How the second flow is reached: `inline` (a subflow), `prefect-event`, `repository-dispatch`. If"
+        " it is not set, runs of deployments use `prefect-event`.",
     )
     approval_required: Annotated[tuple[Environment, ...], NoDecode, BeforeValidator(_approvals)] = Field(
         (),

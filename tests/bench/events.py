@@ -57,7 +57,7 @@ def _installed(settings: dict[str, str]) -> Iterator[tuple[PrefectServer, dict[s
             subprocess.run(
                 [sys.executable, "-m", *command], cwd=PROJECT, env=env, check=True, stdout=subprocess.DEVNULL
             )
-        parts.enter_context(worker(env, server.home / "worker.log"))
+        parts.enter_context(worker(env, server.home / "worker.log", "flowise-gitops"))
         yield server, env
 
 

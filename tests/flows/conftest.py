@@ -36,7 +36,7 @@ from tests.sandbox.postgres import postgres
 from tests.sandbox.prefect_server import PrefectServer, prefect_server, used
 from tests.sandbox.registry import Registry
 from tests.sandbox.services import starts
-from tests.sandbox.worker import worker as take_runs
+from tests.sandbox.worker import workers
 
 PROJECT = Path(__file__).parents[2]
 TASKS = (
@@ -168,7 +168,7 @@ def on_amazon(amazon: Ecr, ecr_engine: str, installation: Installation, monkeypa
 
 @pytest.fixture(scope="module")
 def worker(server: PrefectServer, shared_engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The deployments of prefect.yaml, and a worker that one file of tests shares: see ``served``.
+    """The deployments of prefect.yaml, and workers that one file of tests shares: see ``served``.
 
     Not for the whole session: other files make runs that nobody is to pick up.
     """
@@ -182,7 +182,7 @@ def worker(server: PrefectServer, shared_engine: str, tmp_path_factory: pytest.T
     # Side by side: both take most of their time to load Prefect.
     with (
         subprocess.Popen([*prefect, "deploy", "--all"], cwd=PROJECT, env=env, **options) as deploying,
-        take_runs(env, tmp_path_factory.mktemp("worker") / "worker.log"),
+        workers(env, tmp_path_factory.mktemp("workers")),
     ):
         said, _ = deploying.communicate(timeout=120)
         assert deploying.returncode == 0, said
@@ -190,8 +190,12 @@ def worker(server: PrefectServer, shared_engine: str, tmp_path_factory: pytest.T
 
 
 @pytest.fixture
-def served(building: Installation, worker: None) -> Installation:
-    """An installation as ``flowise-setup`` leaves it: the worker looks the settings up whenever a run starts."""
+def served(building: Installation, worker: None, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    """An installation as ``flowise-setup`` leaves it: the workers look the settings up whenever a run starts.
+
+    A delivery is one run here, not two as by default.
+    """
+    monkeypatch.setenv("DISPATCH_VIA", "inline")
     list(set_up(load()))
     return building
 

@@ -1,16 +1,20 @@
 """prefect.yaml as it is: both flows on a process work pool, run by a worker."""
 
 import sys
+import time
 from typing import Any
 
 import httpx
 import pytest
 from prefect.client.schemas.objects import State
 from prefect.deployments import run_deployment
+from prefect.variables import Variable
 
-from flows import deploy_to_k8s
+from flows import deploy_to_k8s, update_flowise_deployment
+from flows.setup.command import set_up
+from tasks.core.settings import load
 from tests.flows.conftest import PROJECT, Installation
-from tests.sandbox.repositories import head, log, show
+from tests.sandbox.repositories import git, head, log, show
 
 
 def start(name: str, parameters: dict[str, Any]) -> State:
@@ -51,15 +55,44 @@ def test_the_event_starts_the_second_flow_with_its_parameters(
     assert result.ui.digest in overlay
 
 
-def test_every_run_is_one_process(served: Installation) -> None:
+def test_by_default_a_delivery_is_a_run_in_each_pool(served: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first flow's run has neither token nor approval to do with; ``force`` reaches the second one."""
+    monkeypatch.delenv("DISPATCH_VIA")
+    Variable.unset("flowise_dispatch_via")
+    list(set_up(load()))
+    assert Variable.get("flowise_dispatch_via") == "prefect-event"
+    newer, older = (git(served.source, "rev-parse", ref).decode().strip() for ref in ("main", "v1.0.0^{commit}"))
+    assert update_flowise_deployment("staging", "v2", sha=newer).changed
+    assert start("deploy-to-k8s", {"environment": "staging", "ref": older, "force": True}).is_completed()
+    run = None
+    for _ in range(300):
+        runs = served.ask("flow_runs/filter", {"flow_runs": {"name": {"any_": [f"staging {older[:7]}"]}}})
+        run = next((each for each in runs if each["work_pool_name"]), None)
+        if run and run["state"]["type"] in ("COMPLETED", "FAILED", "CRASHED"):
+            break
+        time.sleep(0.1)
+    assert run
+    assert (run["work_pool_name"], run["state"]["name"]) == ("flowise-gitops", "Completed")
+    assert run["parameters"]["force"] is True
+    assert f"Source SHA: {older}" in log(served.gitops)[0]["body"].splitlines()
+
+
+def test_every_run_is_one_process_of_its_own_pool(served: Installation) -> None:
     """Of the two that Prefect takes without a command, the first costs two seconds and only prepares the other."""
-    deployed = served.ask("deployments/filter", {"work_pools": {"name": {"any_": ["flowise"]}}})
-    assert len(deployed) == 6
+    deployed = served.ask("deployments/filter", {})
+    assert {(each["name"], each["work_pool_name"]) for each in deployed} == {
+        ("deploy-to-k8s", "flowise-build"),
+        ("watch-source", "flowise-build"),
+        ("update-flowise-deployment", "flowise-gitops"),
+        ("promote", "flowise-gitops"),
+        ("rollback", "flowise-gitops"),
+        ("status", "flowise-gitops"),
+    }
     assert not any(each["job_variables"] for each in deployed)
-    (pool,) = served.ask("work_pools/filter", {"work_pools": {"name": {"any_": ["flowise"]}}})
-    job = pool["base_job_template"]["job_configuration"]
-    assert job["command"] == f"{sys.executable} -m prefect.engine", "whatever the worker's PATH is"
-    assert job["working_dir"] == str(PROJECT)
+    for pool in served.ask("work_pools/filter", {}):
+        job = pool["base_job_template"]["job_configuration"]
+        assert job["command"] == f"{sys.executable} -m prefect.engine", "whatever the worker's PATH is"
+        assert job["working_dir"] == str(PROJECT)
 
 
 def test_the_form_knows_its_values(served: Installation) -> None:

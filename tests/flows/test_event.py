@@ -66,9 +66,9 @@ def test_an_event_that_a_server_lost_is_sent_again(deployed: PrefectServer, monk
     """Prefect answers 204 before it has written an event down: stopped right then, it has never heard of it."""
     wanted, emit, sent = update(), dispatching.emit, []
 
-    def lose_the_first(event: ImageUpdate) -> None:
+    def lose_the_first(event: ImageUpdate, force: bool = False) -> None:
         if sent:
-            emit(event)
+            emit(event, force)
         sent.append(event)
 
     monkeypatch.setattr(dispatching, "emit", lose_the_first)

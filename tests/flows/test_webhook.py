@@ -4,8 +4,10 @@ import json
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,8 +89,28 @@ def test_a_push_makes_one_run_however_often_it_is_delivered(receiver: Receiver) 
     again = receiver.deliver("push", push("d" * 40), x_github_delivery=delivery)
     assert (again.status_code, again.json()) == (202, first.json())
     assert len(receiver.runs()) == before + 1
-    other = receiver.deliver("push", push("d" * 40))
-    assert other.json()["flow_run"] != run["id"]
+    replayed = receiver.deliver("push", push("d" * 40))
+    assert (replayed.status_code, replayed.json()["flow_run"]) == (200, run["id"]), "the id is not signed"
+    assert "came before" in replayed.json()["ignored"]
+    assert len(receiver.runs()) == before + 1
+
+
+@pytest.mark.usefixtures("deployments")
+def test_a_delivery_whose_run_failed_starts_another_when_it_is_sent_again(receiver: Receiver) -> None:
+    delivery, body = str(uuid.uuid4()), push("e" * 40)
+    runs = []
+    for state in ("FAILED", "CRASHED", "CANCELLED", "COMPLETED"):
+        sent = receiver.deliver("push", body, x_github_delivery=delivery)
+        assert sent.status_code == 202, sent.text
+        runs.append(sent.json()["flow_run"])
+        forced = {"state": {"type": state}, "force": True}
+        set_state = f"{receiver.prefect.api_url}/flow_runs/{runs[-1]}/set_state"
+        httpx.post(set_state, json=forced, trust_env=False).raise_for_status()
+        replayed = receiver.deliver("push", body)
+        assert (replayed.status_code, replayed.json()["flow_run"]) == (200, runs[0]), "another id, no run"
+    assert len(set(runs)) == 4
+    last = receiver.deliver("push", body, x_github_delivery=delivery)
+    assert last.json()["flow_run"] == runs[-1], "what went well is not done again"
 
 
 @pytest.mark.usefixtures("deployments")
@@ -102,7 +124,8 @@ def test_a_dispatch_makes_a_run_of_the_second_flow(receiver: Receiver) -> None:
 @pytest.mark.parametrize(
     ("status", "event", "payload", "changes"),
     [
-        (200, "ping", {"zen": "Design for failure.", "hook_id": 1}, {}),
+        (200, "ping", {"zen": "Design for failure.", "hook_id": 1, "hook": {"events": ["push"]}}, {}),
+        (400, "ping", {"zen": "Design for failure.", "hook_id": 1, "hook": {"events": ["issues"]}}, {}),
         (200, "issues", {"action": "opened"}, {}),
         (200, "push", push(modified=["docs/guide.md"]), {}),
         (200, "push", push() | {"ref": "refs/heads/other"}, {}),
@@ -114,7 +137,7 @@ def test_a_dispatch_makes_a_run_of_the_second_flow(receiver: Receiver) -> None:
         (400, "push", b"{", {}),
         (400, "push", push("main"), {}),
         (400, "push", push() | {"sender": {"login": "mona\n"}}, {}),
-        (400, "push", push() | {"repository": {"full_name": "evil/FlowiseAI"}}, {}),
+        (200, "push", push() | {"repository": {"full_name": "evil/FlowiseAI"}}, {}),
         (400, "push", push(), {"x_github_delivery": "1"}),
         (400, "repository_dispatch", dispatched(GITOPS, "flowise-image-updated", UPDATE | {"ui_digest": "1"}), {}),
     ],
@@ -139,6 +162,28 @@ def test_a_body_that_is_too_large(receiver: Receiver, length: str) -> None:
         client.sendall(data if "Content" in length else b"%x\r\n" % len(data) + data)
         assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
     assert receiver.runs() == before
+
+
+def test_only_so_many_bodies_are_held(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large ones that don't end keep another large one waiting, and neither a small one nor for long."""
+    monkeypatch.setattr(webhook, "BODY_SECONDS", 2)
+    monkeypatch.setattr(webhook, "REQUESTS_AT_ONCE", 3)
+    address, signature = httpx.URL(receiver.url), "X-Hub-Signature-256: sha256=" + "0" * 64
+    head = f"POST /webhooks/github HTTP/1.1\r\nHost: x\r\n{signature}\r\nContent-Length: 1000000\r\n\r\n"
+    with ExitStack() as held:
+        for _ in range(2):
+            client = held.enter_context(socket.create_connection((address.host, address.port)))
+            client.sendall(head.encode() + b"x" * 500_000)
+        time.sleep(0.5)
+        started = time.monotonic()
+        assert receiver.deliver("push", b"x" * 500_000, secret="wrong").status_code == 401
+        assert time.monotonic() - started > 1, "there was no room before the time of the first two was up"
+        for _ in range(3):
+            client = held.enter_context(socket.create_connection((address.host, address.port)))
+            client.sendall(head.encode() + b"x")
+        time.sleep(0.2)
+        assert receiver.deliver("push", push()).status_code == 503, "too many at once"
+    assert receiver.deliver("push", b"x" * 500_000, secret="wrong").status_code == 401
 
 
 def test_a_body_without_a_signature_is_not_waited_for(receiver: Receiver) -> None:

@@ -25,7 +25,7 @@ from rich.text import Text
 from tests.sandbox.cluster import board, cluster, first_steps
 from tests.sandbox.processes import SandboxError
 from tests.sandbox.stage import Stage, stage
-from tests.sandbox.worker import PROJECT, worker
+from tests.sandbox.worker import PROJECT, workers
 
 DEPLOY = "from flows import deploy_to_k8s as d; print(d(environment='dev', ref='main').model_dump_json())"
 
@@ -140,13 +140,13 @@ def nothing_twice(first: dict[str, Any], second: dict[str, Any]) -> str:
 
 
 def serve(here: Stage) -> None:
-    """Keep the UI up, with both deployments of prefect.yaml and a worker for them, until Ctrl-C."""
+    """Keep the UI up, with both deployments of prefect.yaml and workers for them, until Ctrl-C."""
     prefect, broken = [sys.executable, "-m", "prefect", "--no-prompt"], here.source.with_name("dev-is-broken")
     with ExitStack() as parts:
         env = here.environment() | parts.enter_context(cluster(here, broken))
         for command in ([sys.executable, "-m", "flows.setup"], [*prefect, "deploy", "--all"]):
             subprocess.run(command, cwd=PROJECT, env=env, check=True, stdout=subprocess.DEVNULL)
-        parts.enter_context(worker(env, here.server.home / "worker.log", "--name", "demo"))
+        parts.enter_context(workers(env, here.server.home, "--name", "demo"))
         pages = parts.enter_context(board(env, here.server.home / "board.log"))
         console.rule("Ready")
         say(first_steps(here, pages, broken) + "\nCtrl-C ends it all.")

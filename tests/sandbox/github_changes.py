@@ -50,7 +50,6 @@ class Changes:
             Route(f"{here}/pulls/{{number:int}}", self.edit_pull, methods=["PATCH"]),
             Route(f"{here}/issues/{{number:int}}/comments", self.comment, methods=["POST"]),
             Route(f"{here}/statuses/{{sha}}", self.set_status, methods=["POST"]),
-            Route(f"{here}/deployments", self.list_deployments),
             Route(f"{here}/deployments", self.deploy, methods=["POST"]),
             Route(f"{here}/deployments/{{number:int}}/statuses", self.set_deployment, methods=["POST"]),
         ]
@@ -120,16 +119,6 @@ class Changes:
             self.statuses.append({"sha": request.path_params["sha"], **sent})
         return refused or JSONResponse(sent, 201)
 
-    async def list_deployments(self, request: Request) -> Response:
-        """The deployments of a commit to an environment."""
-        wanted = request.query_params
-        found = [
-            each
-            for each in self.deployments
-            if each["sha"] == wanted.get("sha") and each["environment"] == wanted.get("environment")
-        ]
-        return self._refused(request) or JSONResponse(found)
-
     async def deploy(self, request: Request) -> Response:
         """A new one."""
         sent = await request.json()
@@ -143,6 +132,7 @@ class Changes:
                 "sha": sent["ref"],
                 "environment": sent["environment"],
                 "states": [],
+                "statuses": [],
             }
         )
         return JSONResponse(self.deployments[-1], 201)
@@ -153,7 +143,9 @@ class Changes:
         if sent["state"] not in DEPLOYMENT_STATES or len(sent.get("description", "")) > LONGEST:
             return _invalid("state or description")
         if not (refused := self._refused(request)):
-            self.deployments[request.path_params["number"] - 1]["states"].append(sent["state"])
+            deployment = self.deployments[request.path_params["number"] - 1]
+            deployment["states"].append(sent["state"])
+            deployment["statuses"].append(sent)
         return refused or JSONResponse(sent, 201)
 
 

@@ -1,24 +1,27 @@
 """GitHub's API, as far as deployments need it: the repository dispatch, pull requests, statuses and deployments."""
 
+import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 from github import Auth, BadCredentialsException, Github, GithubException, RateLimitExceededException
-from github.GithubObject import NotSet
 from github.PullRequest import PullRequest
 from github.Repository import Repository
 from pydantic import HttpUrl, SecretStr, TypeAdapter
 
-from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, Unavailable
+from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, RateLimited, Unavailable
 from tasks.core.git import ON_GITHUB
-from tasks.core.models import EVENT, Environment, ImageUpdate
+from tasks.core.models import EVENT, NOT_SHOWN, Environment, ImageUpdate, ShownDeployment
 from tasks.core.system.http import within
+from tasks.core.text import one_line
 
 TIMEOUT = 30
 
@@ -29,6 +32,13 @@ URL = TypeAdapter(HttpUrl)
 
 BUSY = (requests.codes.request_timeout, requests.codes.too_many_requests)
 
+REDIRECTS = (requests.codes.temporary_redirect, requests.codes.permanent_redirect)
+"""Those that keep a call's method; PyGithub follows 301 by itself, and no other."""
+
+MOST_REDIRECTS, LONGEST_WAIT, SHA = 3, 2, 40
+"""Redirects that are followed; how many answers' times GitHub may ask us to wait; a whole sha's length."""
+
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -36,11 +46,23 @@ ACCESS = "repo (classic) or contents, pull requests, statuses, deployments: writ
 
 
 def _exchanges(count: int) -> "Callable[[Callable[Concatenate[GitHub, P], R]], Callable[Concatenate[GitHub, P], R]]":
-    """Give a method the time of so many exchanges: PyGithub's own timeout is for each step of one."""
+    """Give a method the time of so many exchanges: PyGithub's own timeout is for each step of one.
+
+    If GitHub says how soon it takes calls again, the method is tried once more then.
+    """
 
     def limited(method: "Callable[Concatenate[GitHub, P], R]") -> "Callable[Concatenate[GitHub, P], R]":
         @wraps(method)
         def run(github: "GitHub", /, *args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return once(github, *args, **kwargs)
+            except Unavailable as busy:
+                if not busy.after:
+                    raise
+                time.sleep(busy.after)
+            return once(github, *args, **kwargs)
+
+        def once(github: "GitHub", /, *args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 return within(github.timeout * count, lambda: method(github, *args, **kwargs))
             except TimeoutError:
@@ -78,19 +100,15 @@ class GitHub:
         self._repository, self._token, self._api_url = repository, token.get_secret_value(), api_url
         self.timeout = timeout
 
-    @_exchanges(1)
+    @_exchanges(3)
     def dispatch(self, update: ImageUpdate) -> None:
         """Send ``flowise-image-updated`` and its seven keys, as ``peter-evans/repository-dispatch`` does.
 
         Raises:
-            InvalidInput, AccessDenied, NotFound, Unavailable: as GitHub answers.
+            InvalidInput, AccessDenied, NotFound, RateLimited, Unavailable: as GitHub answers.
         """
         with self._api() as api:
-            # Not Repository.create_repository_dispatch(): its answer to 401, 404 and 422 is False, without a reason.
-            event = {"event_type": EVENT, "client_payload": update.payload()}
-            headers, _ = api.requester.requestJsonAndCheck("POST", f"/repos/{self._repository}/dispatches", input=event)
-            if to := headers.get("location"):  # PyGithub takes a redirect of a POST for a success
-                raise self._moved(str(to))
+            self._call(api, "POST", "dispatches", {"event_type": EVENT, "client_payload": update.payload()}, wanted=204)
 
     @_exchanges(4)
     def propose(self, branch: str, base: str, title: str, body: str) -> str:
@@ -153,8 +171,10 @@ class GitHub:
         return repository.get_pulls(state="open", base=base, head=f"{self._repository.partition('/')[0]}:{branch}")
 
     @_exchanges(6)
-    def show(self, sha: str, environment: Environment, state: str, words: str, url: str) -> None:
-        """Show a deployment of a commit: as the commit's status, and as a GitHub deployment with its states.
+    def show(
+        self, sha: str, environment: Environment, state: str, words: str, url: str, shown: ShownDeployment = NOT_SHOWN
+    ) -> int:
+        """Show a delivery of a commit: as the commit's status, and as a GitHub deployment with its states.
 
         Args:
             sha: the source commit.
@@ -162,31 +182,65 @@ class GitHub:
             state: ``in_progress``, ``success``, ``failure``, or ``inactive`` for what a newer one replaced.
             words: for people, cut to GitHub's 140 characters.
             url: the run's page; empty where it has none.
+            shown: where the environment answers, and what was shown of this delivery so far.
+
+        Returns:
+            The GitHub deployment's id, for this delivery's next state.
 
         Raises:
-            InvalidInput, AccessDenied, NotFound, Unavailable: as GitHub answers.
+            InvalidInput, AccessDenied, NotFound, RateLimited, Unavailable: as GitHub answers.
         """
+        described = {"description": words[:140]}
+        link, log = ({"target_url": url}, {"log_url": url}) if url else ({}, {})
+        status = {"in_progress": "pending", "inactive": "success"}.get(state, state)
         with self._api() as api:
-            repository = api.get_repo(self._repository)
-            status = {"in_progress": "pending", "inactive": "success"}.get(state, state)
-            repository.get_commit(sha).create_status(
-                status, target_url=url or NotSet, description=words[:140], context=f"flowise/{environment}"
-            )
-            known = repository.get_deployments(sha=sha, environment=environment)
-            deployment = next(iter(known), None) or repository.create_deployment(
-                sha, environment=environment, auto_merge=False, required_contexts=[], description=words[:140]
-            )
-            deployment.create_status(state, target_url=url or NotSet, description=words[:140])
+            commit = sha if len(sha) == SHA else self._call(api, "GET", f"commits/{sha}", wanted=200)["sha"]
+            context = {"state": status, "context": f"flowise/{environment}"}
+            self._call(api, "POST", f"statuses/{commit}", context | described | link, wanted=201)
+            number = shown.id or self._deployment(api, commit, environment, described)
+            site = {"environment_url": shown.endpoint} if shown.endpoint.startswith("http") else {}
+            states = f"deployments/{number}/statuses"
+            self._call(api, "POST", states, {"state": state} | described | log | site, wanted=201)
+        return number
+
+    def _deployment(self, api: Github, commit: str, environment: Environment, described: dict[str, str]) -> int:
+        # One for each delivery: GitHub takes the newest one for what is deployed, also if its commit was there before.
+        wanted = {"ref": commit, "environment": environment, "auto_merge": False, "required_contexts": []}
+        return int(self._call(api, "POST", "deployments", wanted | described, wanted=201)["id"])
+
+    def _call(self, api: Github, verb: str, path: str, body: object = None, *, wanted: int) -> Any:  # noqa: ANN401 - JSON
+        """Send a call and follow redirects on the same host; a status other than the wanted one is no success."""
+        url = f"/repos/{self._repository}/{path}"
+        for _ in range(MOST_REDIRECTS):
+            status, headers, text = api.requester.requestJson(verb, url, input=body)
+            if status not in REDIRECTS:
+                break
+            url = self._on_this_host(str(headers.get("location", "")))
+        if status == wanted:
+            return json.loads(text) if text else None
+        if status >= requests.codes.bad_request:
+            raise api.requester.createException(status, headers, _message(text))
+        if to := headers.get("location"):
+            raise self._moved(str(to))
+        raise ValueError(f"the status {status}")
+
+    def _on_this_host(self, location: str) -> str:
+        here, there = urlsplit(self._api_url), urlsplit(location)
+        if (here.scheme, here.netloc) != (there.scheme, there.netloc):
+            raise self._moved(location)
+        return location
 
     @contextmanager
     def _api(self) -> Iterator[Github]:
-        # Retries are Prefect's part.
+        # Retries are Prefect's part, and a delivery is three or four calls: no pauses of PyGithub's between them.
+        pauses: dict[str, Any] = {"seconds_between_requests": None, "seconds_between_writes": None}
         api = Github(
             auth=Auth.Token(self._token),
             base_url=self._api_url,
             timeout=self.timeout,
             retry=None,
             verify=os.environ.get("SSL_CERT_FILE") or True,  # requests knows another variable only
+            **pauses,
         )
         try:
             yield api
@@ -194,7 +248,7 @@ class GitHub:
             raise self._explain(error) from None
         except (TypeError, AttributeError, LookupError, ValueError, AssertionError) as error:  # of what is no JSON
             raise Unavailable(
-                f"What answers at {urlsplit(self._api_url).netloc} isn't GitHub's API: {error!r:.200}.",
+                f"What answers at {urlsplit(self._api_url).netloc} isn't GitHub's API: {one_line(str(error)):.200}.",
                 "Check GITHUB_API_URL; a proxy or a login page may answer in its place.",
             ) from None
         except RuntimeError as error:  # PyGithub's, for a redirect to another host
@@ -207,6 +261,15 @@ class GitHub:
         finally:
             api.close()
 
+    def _busy(self, said: str, wait: float) -> DeliveryError:
+        message = f"GitHub could not take a call for {self._repository}: {said}"
+        if wait > LONGEST_WAIT * self.timeout:
+            until = datetime.now(UTC) + timedelta(seconds=wait)
+            return RateLimited(message, f"GitHub takes calls with these credentials again at {until:%H:%M:%S} UTC.")
+        busy = Unavailable(message)
+        busy.after = wait
+        return busy
+
     def _moved(self, to: str) -> InvalidInput:
         return InvalidInput(
             f"GitHub redirects calls for {self._repository}: {to}.",
@@ -216,7 +279,7 @@ class GitHub:
     def _explain(self, error: GithubException) -> DeliveryError:
         said = f"{error.status} {_reasons(error.data)}"
         if isinstance(error, RateLimitExceededException) or error.status in BUSY or error.status >= 500:
-            return Unavailable(f"GitHub could not take a call for {self._repository}: {said}")
+            return self._busy(said, _seconds_to_wait(error.headers or {}))
         if isinstance(error, BadCredentialsException) or error.status in (401, 403):
             return AccessDenied(
                 f"GitHub refused the token for {self._repository}: {said}",
@@ -245,3 +308,22 @@ def _reason(error: object) -> str:
         return str(error)
     field = ".".join(str(error[name]) for name in ("resource", "field") if error.get(name))
     return str(error.get("message") or f"{field} is {error.get('code') or 'wrong'}")
+
+
+def _seconds_to_wait(headers: Mapping[str, Any]) -> float:
+    """Return how long GitHub wants to be left alone, by its page on best practices; 0 if it doesn't say."""
+    try:
+        if "retry-after" in headers:
+            return max(float(headers["retry-after"]), 0.0)
+        if headers.get("x-ratelimit-remaining") == "0":
+            return max(float(headers["x-ratelimit-reset"]) - time.time(), 1.0)
+    except (KeyError, ValueError):
+        pass
+    return 0.0
+
+
+def _message(text: str) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"message": "an answer that isn't JSON"}

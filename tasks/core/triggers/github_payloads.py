@@ -109,3 +109,16 @@ class PullRequest(Payload):
     action: str
     pull_request: Proposal
     repository: Repository
+
+
+class Hook(Payload):
+    """How a webhook is set up."""
+
+    events: list[str]
+
+
+class Ping(Payload):
+    """The payload of ``ping``, which GitHub sends when a webhook is made."""
+
+    hook: Hook
+    repository: Repository | None = None

@@ -7,10 +7,11 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 
 from tasks.core.errors import AccessDenied, InvalidInput, NotFound
@@ -18,7 +19,7 @@ from tasks.core.git import ON_GITHUB
 from tasks.core.gitops import commit_message, proposal
 from tasks.core.models import EVENT, ImageUpdate
 from tasks.core.settings import Settings
-from tasks.core.triggers.github_payloads import Dispatch, Payload, PullRequest, Push, Repository
+from tasks.core.triggers.github_payloads import Dispatch, Payload, Ping, PullRequest, Push, Repository
 from tasks.core.triggers.path_filter import PathFilter
 
 DEPLOY, UPDATE = "deploy-to-k8s/deploy-to-k8s", "update-flowise-deployment/update-flowise-deployment"
@@ -30,11 +31,15 @@ DELIVERY = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 
 @dataclass(frozen=True)
 class Start:
-    """Something to do: a run of a deployment with these parameters. ``key`` is the same for the same delivery."""
+    """Something to do: a run of a deployment with these parameters.
+
+    ``key`` is the same for the same body, which is what GitHub signs; ``delivery`` is the same if GitHub sends again.
+    """
 
     deployment: str
     parameters: dict[str, Any]
     key: str
+    delivery: str
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Ignored:
 
 
 Decision = Start | Ignored
+Body = bytes | bytearray
 Shape = TypeVar("Shape", bound=Payload)
 
 
@@ -60,28 +66,28 @@ class Receiver:
 
     def __init__(self, settings: Settings) -> None:
         settings.require("github_webhook_secret", "source_repo")
-        self._secret = settings.github_webhook_secret or SecretStr("")
+        secrets = settings.github_webhook_secret, settings.github_webhook_secret_previous
+        self._secrets = [each.get_secret_value().encode() for each in secrets if each]
         self._source = _on_github("SOURCE_REPO", settings.source_repo)
         self._gitops = _on_github("GITOPS_REPO", settings.gitops_repo) if settings.gitops_repo else ""
         self._ref = f"refs/heads/{settings.source_branch}"
         self._branch_of = settings.branch_of
         self._paths = PathFilter(settings.source_paths)
 
-    def verify(self, signature: str | None, body: bytes) -> None:
-        """Make sure that a body comes from who knows the secret; in constant time.
+    def verify(self, signature: str | None, body: Body) -> None:
+        """Make sure that a body comes from somebody who knows a secret; in constant time.
 
         Raises:
             AccessDenied: it does not.
         """
         sent = check_signature(signature)
-        secret = self._secret.get_secret_value().encode()
-        wanted = "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
-        if not hmac.compare_digest(wanted, sent):
+        wanted = ["sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest() for secret in self._secrets]
+        if not any(hmac.compare_digest(each, sent) for each in wanted):
             raise AccessDenied(
                 "The signature is not that of this body.", "Is the webhook's secret GITHUB_WEBHOOK_SECRET?"
             )
 
-    def decide(self, headers: Mapping[str, str], body: bytes) -> Decision:
+    def decide(self, headers: Mapping[str, str], body: Body) -> Decision:
         """What a delivery asks for.
 
         Args:
@@ -90,24 +96,28 @@ class Receiver:
 
         Raises:
             AccessDenied: the signature is missing or wrong; nothing else was looked at.
-            InvalidInput: it is genuine, but not well-formed, or of a repository that is none of ours.
+            InvalidInput: it is genuine, but not well-formed, or the ping of a webhook that can start nothing.
         """
         self.verify(headers.get("x-hub-signature-256"), body)
         event, delivery = headers.get("x-github-event", ""), headers.get("x-github-delivery", "")
         if not DELIVERY.fullmatch(delivery):
             raise InvalidInput("X-GitHub-Delivery is missing, or is no GUID.")
-        key = f"github-{delivery.lower()}"
+        names = f"github-{hashlib.sha256(body).hexdigest()}", delivery.lower()
+        read = partial(_parsed, body=_json_of(headers.get("content-type", ""), body))
         if event == "push":
-            return self._push(_parsed(Push, body), key)
+            return self._push(read(Push), *names)
         if event == "repository_dispatch":
-            return self._dispatch(_parsed(Dispatch, body), key)
+            return self._dispatch(read(Dispatch), *names)
         if event == "pull_request":
-            return self._merged(_parsed(PullRequest, body), key)
-        # Also ping. A hook may be set to send every event: those are no failures in GitHub's list of deliveries.
+            return self._merged(read(PullRequest), *names)
+        if event == "ping":
+            return _answer_ping(read(Ping))
+        # A hook may be set to send every event: those are no failures in GitHub's list of deliveries.
         return Ignored(f"The event {event!r:.60} starts nothing; push, pull_request and repository_dispatch do.")
 
-    def _push(self, push: Push, key: str) -> Decision:
-        _check_repository(push.repository, self._source, "push")
+    def _push(self, push: Push, key: str, delivery: str) -> Decision:
+        if foreign := _foreign(push.repository, self._source, "push", "SOURCE_REPO"):
+            return foreign
         if push.ref != self._ref:
             return Ignored(f"{push.ref!r:.100} was pushed; {self._ref} is deployed.")
         if push.deleted or not push.after.strip("0"):  # the zeros are git's for no commit
@@ -118,11 +128,12 @@ class Receiver:
         who = push.sender.login if push.sender else push.pusher.name if push.pusher else None
         if who is None:
             raise InvalidInput("The push names neither a sender nor a pusher.")
-        return Start(DEPLOY, {"environment": "dev", "ref": push.after, "actor": who}, key)
+        return Start(DEPLOY, {"environment": "dev", "ref": push.after, "actor": who}, key, delivery)
 
-    def _merged(self, event: PullRequest, key: str) -> Decision:
+    def _merged(self, event: PullRequest, key: str, delivery: str) -> Decision:
         """A merged proposal of ours: its update once more finds nothing to commit, and follows the rollout."""
-        _check_repository(event.repository, self._gitops, "pull_request")
+        if foreign := _foreign(event.repository, self._gitops, "pull_request", "GITOPS_REPO"):
+            return foreign
         pull = event.pull_request
         told = commit_message.parse(f"{pull.title}\n\n{pull.body or ''}")
         if event.action != "closed" or not pull.merged or not told:
@@ -137,13 +148,14 @@ class Receiver:
             return Ignored(
                 f"It was merged into {pull.base.ref!r:.100}, which isn't the branch of {update.environment}."
             )
-        return Start(UPDATE, update.model_dump(), key)
+        return Start(UPDATE, update.model_dump(), key, delivery)
 
-    def _dispatch(self, dispatch: Dispatch, key: str) -> Decision:
-        _check_repository(dispatch.repository, self._gitops, "repository_dispatch")
+    def _dispatch(self, dispatch: Dispatch, key: str, delivery: str) -> Decision:
+        if foreign := _foreign(dispatch.repository, self._gitops, "repository_dispatch", "GITOPS_REPO"):
+            return foreign
         if dispatch.action != EVENT:
             return Ignored(f"The action {dispatch.action!r:.100} starts nothing; {EVENT} does.")
-        return Start(UPDATE, ImageUpdate.parse(**(dispatch.client_payload or {})).model_dump(), key)
+        return Start(UPDATE, ImageUpdate.parse(**(dispatch.client_payload or {})).model_dump(), key, delivery)
 
 
 def check_signature(signature: str | None) -> str:
@@ -162,25 +174,41 @@ def no_deployment(name: str) -> NotFound:
     return NotFound(f"Prefect has no deployment {name}.", "Make it with `prefect --no-prompt deploy --all`.")
 
 
-def _parsed(shape: type[Shape], body: bytes) -> Shape:
+def _json_of(content_type: str, body: Body) -> Body:
+    """Return the JSON of a body; as a form, which is a webhook's other content type, it has that in a field."""
+    if content_type.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        return body
+    try:
+        fields = parse_qs(bytes(body), strict_parsing=True, max_num_fields=9)
+    except ValueError:
+        fields = {}
+    return fields.get(b"payload", [b""])[0]
+
+
+def _parsed(shape: type[Shape], body: Body) -> Shape:
     try:
         return shape.model_validate_json(body)
     except ValidationError as error:
         # Without the values, which come from outside and may be huge.
         said = "; ".join(f"{'.'.join(map(str, each['loc'])):.80}: {each['msg']:.200}" for each in error.errors()[:5])
-        broken = error.errors()[0]["type"] == "json_invalid"
-        raise InvalidInput(
-            f"The payload is not one of {shape.__name__.lower()}: {said}.",
-            "The webhook's content type must be application/json." if broken else "",
-        ) from None
+        raise InvalidInput(f"The payload is not one of {shape.__name__.lower()}: {said}.") from None
 
 
-def _check_repository(repository: Repository, ours: str, event: str) -> None:
-    if not ours or repository.full_name.lower() != ours:
+def _answer_ping(ping: Ping) -> Ignored:
+    if not {"*", "push", "pull_request", "repository_dispatch"} & set(ping.hook.events):
+        sent = ", ".join(ping.hook.events) or "no event"
         raise InvalidInput(
-            f"A {event} of {repository.full_name!r:.100} starts nothing here.",
-            f"Take the webhook away there, or set {'SOURCE_REPO' if event == 'push' else 'GITOPS_REPO'}.",
+            f"This webhook sends {sent!r:.200}, which starts nothing.",
+            "Choose the push event in its settings at GitHub; for an App, subscribe to repository_dispatch.",
         )
+    return Ignored("A ping: the secret and the events of this webhook are right.")
+
+
+def _foreign(repository: Repository, ours: str, event: str, setting: str) -> Ignored | None:
+    # A webhook of an organization or an App delivers the events of all repositories: those are no failures.
+    if ours and repository.full_name.lower() == ours:
+        return None
+    return Ignored(f"A {event} of {repository.full_name!r:.100} starts nothing; {setting} is {ours or 'not set'}.")
 
 
 def _on_github(name: str, repository: str) -> str:

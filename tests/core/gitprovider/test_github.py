@@ -1,6 +1,8 @@
 """What GitHub is told: the event, pull requests, statuses; and what each refusal means."""
 
+import re
 import socket
+import time
 import traceback
 from pathlib import Path
 
@@ -11,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, Unavailable
+from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, RateLimited, Unavailable
 from tasks.core.gitprovider.github import GitHub as Client
-from tasks.core.models import ImageUpdate
+from tasks.core.models import ImageUpdate, ShownDeployment
 from tests.conftest import TOKEN
 from tests.sandbox.certificate import self_signed
 from tests.sandbox.github import Dispatch, GitHub
@@ -193,17 +195,109 @@ def test_one_pull_request_that_is_brought_up_to_date(hub: GitHub, gitops: Path) 
     assert client.propose("flowise/dev", "main", "three", "text") != first
 
 
-def test_a_deployment_and_its_states(hub: GitHub, gitops: Path) -> None:
+def test_each_delivery_is_a_deployment_with_its_states(hub: GitHub, gitops: Path) -> None:
     client = Client(NAME, SecretStr(TOKEN), hub.url)
     sha = head(gitops)
-    client.show(sha, "staging", "in_progress", "on its way", "")
-    client.show(sha, "staging", "failure", "x" * 200, "https://prefect.example/run")
+    number = client.show(sha, "staging", "in_progress", "on its way", "")
+    shown = ShownDeployment("https://staging.example.com", number)
+    assert client.show(sha[:7], "staging", "failure", "x" * 200, "https://prefect.example/run", shown) == number
     (deployment,) = hub.changes.deployments
     assert (deployment["sha"], deployment["environment"]) == (sha, "staging")
     assert deployment["states"] == ["in_progress", "failure"]
+    assert deployment["statuses"][0].keys() == {"state", "description"}
+    last = deployment["statuses"][1]
+    assert (last["log_url"], last["environment_url"]) == ("https://prefect.example/run", "https://staging.example.com")
+    assert len(last["description"]) == 140
     first, second = hub.changes.statuses
     assert (first["context"], first["state"], "target_url" in first) == ("flowise/staging", "pending", False)
-    assert (second["state"], second["target_url"]) == ("failure", "https://prefect.example/run")
+    assert (second["sha"], second["state"], second["target_url"]) == (sha, "failure", "https://prefect.example/run")
+
+    assert client.show(sha, "staging", "success", "again", "", ShownDeployment("staging.example.com")) != number
+    assert [each["states"] for each in hub.changes.deployments] == [["in_progress", "failure"], ["success"]]
+    assert "environment_url" not in hub.changes.deployments[1]["statuses"][0], "GitHub takes URLs alone"
+
+
+@pytest.mark.parametrize("status", [301, 307, 308])
+def test_a_renamed_repository_is_followed_on_the_same_host(status: int, hub: GitHub) -> None:
+    update = ImageUpdate(environment="dev", tag="v1")
+    moved_to = f"{hub.url}/repos/{NAME}/dispatches"
+    hub.failures.append(JSONResponse({"message": "Moved"}, status, {"location": moved_to}))
+    Client("acme/old", SecretStr(TOKEN), hub.url).dispatch(update)
+    assert [each.repository for each in hub.dispatches] == [NAME]
+    around = JSONResponse({"message": "Moved"}, 308, {"location": f"{hub.url}/repos/acme/old/dispatches"})
+    hub.failures += [around] * 9
+    with pytest.raises(InvalidInput, match="redirects"):
+        Client("acme/old", SecretStr(TOKEN), hub.url).dispatch(update)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_only_204_is_a_dispatch_that_was_taken(status: int, hub: GitHub) -> None:
+    hub.failures.append(JSONResponse({}, status))
+    refused = refusal(hub.url)
+    assert type(refused) is Unavailable
+    assert str(status) in refused.message
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        PlainTextResponse("<html>log in</html>", 200, media_type="text/html"),
+        Response(bytes(range(256)) * 8, 200, media_type="application/octet-stream"),
+        JSONResponse([]),
+        JSONResponse("text"),
+        JSONResponse({"message": "a page"}),
+        Response(b"", 200),
+        Response(b'{"id": ', 201, media_type="application/json"),
+        PlainTextResponse("<html>no</html>", 404, media_type="text/html"),
+    ],
+    ids=["page", "bytes", "list", "text", "object", "nothing", "cut", "error page"],
+)
+def test_what_is_not_github_s_json_is_said_in_words(answer: Response, hub: GitHub, gitops: Path) -> None:
+    client, sha = Client(NAME, SecretStr(TOKEN), hub.url), head(gitops)
+    for call in (
+        lambda: client.dispatch(ImageUpdate(environment="dev", tag="t")),
+        lambda: client.propose("flowise/dev", "main", "t", "b"),
+        lambda: client.show(sha, "dev", "success", "w", ""),
+        lambda: client.show(sha[:7], "dev", "success", "w", ""),
+    ):
+        hub.failures[:] = [answer] * 9
+        with pytest.raises(DeliveryError) as caught:
+            call()
+        assert "GitHub" in str(caught.value)
+        assert "Error(" not in str(caught.value)
+
+
+def limited(status: int, **headers: str) -> Response:
+    return JSONResponse(
+        {"message": "API rate limit exceeded"}, status, {k.replace("_", "-"): v for k, v in headers.items()}
+    )
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_github_is_left_alone_for_as_long_as_it_says(status: int, hub: GitHub) -> None:
+    hub.failures.append(limited(status, retry_after="1"))
+    started = time.monotonic()
+    Client(NAME, SecretStr(TOKEN), hub.url).dispatch(ImageUpdate(environment="dev", tag="t"))
+    assert 1 <= time.monotonic() - started < 10
+    assert len(hub.dispatches) == 1
+
+    hub.failures += [limited(status, retry_after="1")] * 2
+    assert type(refusal(hub.url)) is Unavailable, "once; more is Prefect's part"
+
+
+def test_a_limit_that_is_used_up_for_long_is_said_at_once(hub: GitHub) -> None:
+    for headers in (
+        {"retry_after": "3000"},
+        {"x_ratelimit_remaining": "0", "x_ratelimit_reset": str(int(time.time()) + 3000)},
+    ):
+        hub.requests.clear()
+        hub.failures.append(limited(403, **headers))
+        refused = refusal(hub.url)
+        assert type(refused) is RateLimited
+        assert re.search(r"again at \d\d:\d\d:\d\d UTC", refused.hint)
+        assert len(hub.requests) == 1
+    hub.failures.append(limited(403, x_ratelimit_remaining="0", x_ratelimit_reset="soon"))
+    assert type(refusal(hub.url)) is Unavailable
 
 
 def test_what_shows_nothing_says_why(hub: GitHub, gitops: Path) -> None:

@@ -70,14 +70,14 @@ def worker(told: Told) -> Iterator[None]:
         found = Flow.from_source(source=str(PROJECT), entrypoint=f"tests/sandbox/watched.py:{name}")
         found.deploy(
             name=name,
-            work_pool_name="flowise",
+            work_pool_name="flowise-build",
             tags=["flowise"],
             build=False,
             push=False,
             print_next_steps=False,
         )
     env = {**os.environ, **server.environment(), "PYTHONPATH": str(PROJECT)}
-    with take_runs(env, server.home / "worker.log"):
+    with take_runs(env, server.home / "worker.log", "flowise-build"):
         yield
 
 
@@ -143,11 +143,11 @@ def test_an_event_that_starts_no_run_is_told(told: Told) -> None:
 
 def test_a_run_that_nobody_picks_up_is_told(told: Told) -> None:
     found = Flow.from_source(source=str(PROJECT), entrypoint="tests/sandbox/watched.py:passes")
-    found.deploy(name="passes", work_pool_name="flowise", tags=["flowise"], build=False)
+    found.deploy(name="passes", work_pool_name="flowise-build", tags=["flowise"], build=False)
     run_deployment("passes/passes", parameters={"where": "vain"}, timeout=0, flow_run_name="passes in vain")
     (told_of,) = until(lambda: told.about("passes in vain"))
     assert told_of["subject"] == "[Flowise] Late: passes in vain"
-    assert "prefect worker start --pool flowise" in told_of["body"]
+    assert "prefect worker start --pool flowise-build\n" in told_of["body"]
 
 
 def test_a_killed_process_is_told_by_its_worker(told: Told, worker: None, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from prefect_github import GitHubCredentials
 from pydantic import SecretStr
 
 from flows.setup.command import discord, set_up
+from flows.setup.server_objects import RunEnvironment
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.settings import load
 from tasks.runtime.concurrency import one_run_in
@@ -106,20 +107,47 @@ def test_what_differs_is_changed_and_named(empty: PrefectServer, monkeypatch: py
     assert set(outcomes().values()) == {"unchanged"}
 
 
+def environment_of(pool: str) -> dict[str, str]:
+    return RunEnvironment.load(pool).value
+
+
+def test_the_runs_of_a_pool_have_no_secrets_of_the_other(empty: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_TOKEN", "ghp_source")
+    outcomes()
+    build, gitops = environment_of("flowise-build"), environment_of("flowise-gitops")
+    assert build["SOURCE_REPO"] == gitops["SOURCE_REPO"] == "{{ prefect.variables.flowise_source_repo }}"
+    kept = {"SOURCE_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+    secrets = {"GITOPS_TOKEN", "ARGOCD_AUTH_TOKEN", "GITHUB_WEBHOOK_SECRET", "SENDGRID_API_KEY", "ALERT_SLACK_URL"}
+    assert {build.get(name) for name in secrets} == {""}
+    assert not kept & set(build), "what the worker has stays"
+    assert build["GITHUB_CREDENTIALS_BLOCK"] == "flowise-source"
+    assert {gitops.get(name) for name in ("GITHUB_WEBHOOK_SECRET", "SENDGRID_API_KEY", "ALERT_SLACK_URL")} == {""}
+    assert not {*kept, "GITOPS_TOKEN", "ARGOCD_AUTH_TOKEN", "GITHUB_CREDENTIALS_BLOCK"} & set(gitops)
+    assert GitHubCredentials.load("flowise-source").token.get_secret_value() == "ghp_source"
+
+    monkeypatch.setenv("DISPATCH_VIA", "inline")  # then the first flow's run is the second one's, too
+    outcomes()
+    assert not {"GITOPS_TOKEN", "ARGOCD_AUTH_TOKEN", *kept} & set(environment_of("flowise-build"))
+    assert environment_of("flowise-build")["GITHUB_CREDENTIALS_BLOCK"] == "flowise"
+    monkeypatch.setenv("DISPATCH_VIA", "prefect-event")
+    outcomes()
+    assert environment_of("flowise-build") == build
+
+
 def test_a_pool_of_an_earlier_release_is_fixed_and_one_of_another_type_left_alone(empty: PrefectServer) -> None:
     outcomes()
     pools = f"{empty.api_url}/work_pools"
-    made = httpx.get(f"{pools}/flowise", trust_env=False).json()["base_job_template"]
+    made = httpx.get(f"{pools}/flowise-build", trust_env=False).json()["base_job_template"]
     open_to_all = ProcessWorker.get_default_base_job_template()
     open_to_all["variables"]["properties"]["env"]["default"] = {"SOURCE_REPO": "acme/old"}
-    httpx.patch(f"{pools}/flowise", json={"base_job_template": open_to_all}, trust_env=False).raise_for_status()
-    assert outcomes()["work pool flowise"] == "changed: base job template"
-    assert httpx.get(f"{pools}/flowise", trust_env=False).json()["base_job_template"] == made
+    httpx.patch(f"{pools}/flowise-build", json={"base_job_template": open_to_all}, trust_env=False).raise_for_status()
+    assert outcomes()["work pool flowise-build"] == "changed: base job template"
+    assert httpx.get(f"{pools}/flowise-build", trust_env=False).json()["base_job_template"] == made
 
-    httpx.delete(f"{pools}/flowise", trust_env=False).raise_for_status()
-    httpx.post(f"{pools}/", json={"name": "flowise", "type": "docker"}, trust_env=False).raise_for_status()
-    assert outcomes()["work pool flowise"] == "left alone: its type is docker, not process"
-    httpx.delete(f"{pools}/flowise", trust_env=False).raise_for_status()
+    httpx.delete(f"{pools}/flowise-build", trust_env=False).raise_for_status()
+    httpx.post(f"{pools}/", json={"name": "flowise-build", "type": "docker"}, trust_env=False).raise_for_status()
+    assert outcomes()["work pool flowise-build"] == "left alone: its type is docker, not process"
+    httpx.delete(f"{pools}/flowise-build", trust_env=False).raise_for_status()
 
 
 def test_without_an_address_alerts_are_left_alone(empty: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
