@@ -395,7 +395,7 @@ RECORD = (
 def test_a_merged_proposal_is_followed_by_its_update() -> None:
     decision = decide("pull_request", merged(f"| image | now |\n\n```text\n{RECORD}```\n"))
     expected = update(server_digest=DIGEST, ui_digest=DIGEST)
-    assert decision == Start("update-flowise-deployment/update-flowise-deployment", expected, f"github-{DELIVERY}")
+    assert decision == Start(decision.deployment, expected, decision.key, DELIVERY)
 
 
 @pytest.mark.parametrize(
