@@ -93,7 +93,11 @@ def _built(
     # Under the inputs' tag before all others: whoever is killed in between has not built in vain. One that replaces
     # another gets it last, if at all: it may be immutable.
     options = Options(
-        settings.build_timeout, first="" if force else inputs, again=force, cache_size=settings.build_cache_gb * 10**9
+        settings.build_timeout,
+        first="" if force else inputs,
+        again=force,
+        cache_size=settings.build_cache_gb * 10**9,
+        logins=settings.build_logins,
     )
     with progress_artifacts(image.name) as progress:
         digest = build_and_push(image, target, source, connected, options, log, progress)

@@ -142,6 +142,11 @@ class Settings(BaseSettings):
         description="Certificates (PEM) that the registry's may come from, besides the machine's and those in"
         " `/etc/docker/certs.d`.",
     )
+    build_logins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (),
+        description="Registries of private base images, such as `docker.io`, whose docker login builds may use; that of"
+        " `ECR_REGISTRY` they may use anyway.",
+    )
     ecr_create_repositories: bool = Field(
         False, description="Create a missing ECR repository instead of explaining how to."
     )

@@ -1,6 +1,6 @@
 """An image of a commit, built and pushed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from contextvars import copy_context
@@ -21,7 +21,7 @@ from tasks.core.build.tags import point_tags
 from tasks.core.errors import AccessDenied, Conflict, DeliveryError, LoginExpired, Unavailable
 from tasks.core.images import ImageSpec
 from tasks.core.models import Target
-from tasks.core.registry.docker_config import IDENTITY, docker_login, proxy_arguments
+from tasks.core.registry.docker_config import DOCKER_HUB, IDENTITY, docker_login, proxy_arguments
 from tasks.core.registry.oci import Credentials, Registry
 
 Log = Callable[[str], None]
@@ -40,12 +40,14 @@ class Options:
         first: the tag to push it under before the others; the full sha by default.
         again: execute every step, and pull base images, whatever is in a cache.
         cache_size: bytes of build cache that stay on the engine; 0 leaves that to the engine.
+        logins: registries besides the image's own whose docker login the build may use.
     """
 
     timeout: int
     first: str = ""
     again: bool = False
     cache_size: int = 0
+    logins: Collection[str] = ()
 
 
 def build_and_push(
@@ -87,7 +89,7 @@ def build_and_push(
     for argument in image_rules.like_secrets(image.build_args):
         log(f"Warning: {argument} is named like a secret, and build arguments stay readable in the image's history.")
     with connect(options.timeout) as engine, working_name(engine, image.name) as name:
-        with closing(context), session(engine, partial(_login, registry)) as opened:
+        with closing(context), session(engine, partial(_login, registry, options.logins)) as opened:
             built = docker_engine.build(
                 engine,
                 image,
@@ -138,8 +140,11 @@ def _keep(
         log(f"These layers are not kept for other machines: {conflict.message}")
 
 
-def _login(registry: Registry, host: str) -> Credentials | None:
-    return registry.credentials() if host == registry.host else docker_login(host)
+def _login(registry: Registry, listed: Collection[str], host: str) -> Credentials | None:
+    """The login that a build gets for a registry: any branch's Dockerfile may name any of them."""
+    if host == registry.host:
+        return registry.credentials()
+    return docker_login(host) if host in listed or (host == DOCKER_HUB and "docker.io" in listed) else None
 
 
 def _push(

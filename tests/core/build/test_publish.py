@@ -1,5 +1,6 @@
 """An image of a commit goes to a real registry: one digest, two tags, and nothing built in vain."""
 
+import base64
 import io
 import json
 import tarfile
@@ -12,7 +13,7 @@ import pytest
 
 from tasks.core import git
 from tasks.core.build.context import checkout
-from tasks.core.build.publish import Options, build_and_push
+from tasks.core.build.publish import Options, _login, build_and_push
 from tasks.core.build.tags import point_tags
 from tasks.core.errors import BuildFailed, Conflict, NotFound, Unavailable
 from tasks.core.images import SERVER, ImageSpec
@@ -155,6 +156,19 @@ def test_only_latest_may_stay_behind() -> None:
     assert lines == ["app:latest is immutable. It stays as it is."]
     with pytest.raises(Conflict, match="app:v1"):
         point_tags(Immutable(), "app", f"sha256:{'2' * 64}", ("v1", "latest"), lines.append)
+
+
+def test_a_build_gets_the_logins_that_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = ["own.example", "listed.example", "other.example", "https://index.docker.io/v1/"]
+    auths = {host: {"auth": base64.b64encode(f"user:{host}".encode()).decode()} for host in hosts}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with closing(Registry("own.example")) as own:
+        assert _login(own, (), "own.example") == ("user", "own.example")
+        assert _login(own, ("listed.example",), "listed.example") == ("user", "listed.example")
+        assert _login(own, ("listed.example",), "other.example") is None
+        assert _login(own, (), "registry-1.docker.io") is None
+        assert _login(own, ("docker.io",), "registry-1.docker.io") == ("user", "https://index.docker.io/v1/")
 
 
 @pytest.fixture
