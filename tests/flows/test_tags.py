@@ -18,7 +18,7 @@ SMALL = {
 
 
 @pytest.fixture
-def project(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Installation:
+def project(installation: Installation, docker_host: str, monkeypatch: pytest.MonkeyPatch) -> Installation:
     """An installation whose repositories are in a project of the registry."""
     monkeypatch.setenv("ECR_REGISTRY", f"{installation.images.host}/tagged")
     commit(installation.source, "main", {**SMALL, "README.md": str(installation.source)}, "feat: small images")
