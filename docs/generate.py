@@ -13,7 +13,7 @@ from typing import Any
 from prefect import Flow
 from prefect.utilities.callables import parameter_schema
 
-from flows import deploy_to_k8s, update_flowise_deployment, watch_source
+from flows import deploy_to_k8s, promote, rollback, status, update_flowise_deployment, watch_source
 from tasks.core import errors
 from tasks.core.errors import DeliveryError, Retryable, Terminal
 from tasks.core.images import Images
@@ -34,7 +34,7 @@ CHAPTERS = {
 }
 """What a setting's name begins with, by the chapter it is in; what is in none comes first."""
 
-FLOWS = (deploy_to_k8s, update_flowise_deployment, watch_source)
+FLOWS = (deploy_to_k8s, update_flowise_deployment, promote, rollback, status, watch_source)
 Schema = dict[str, Any]
 
 
@@ -109,7 +109,7 @@ def parameters(flow: Flow[..., Any]) -> str:
     schema = parameter_schema(flow)
     rows = []
     for name, each in schema.properties.items():
-        needed = "**needed**" if name in (schema.required or ()) else default(each.get("default"))
+        needed = "**required**" if name in (schema.required or ()) else default(each.get("default"))
         rows.append(f"| `{name}` | {values(each)} | {needed} | {cell(each['description'])} |\n")
     table = "| parameter | values | default | meaning |\n| --- | --- | --- | --- |\n" + "".join(rows)
     said, none = (flow.__doc__ or "").partition("\n")[0], "No parameters.\n"
@@ -127,7 +127,7 @@ def error_table() -> str:
         ):
             again = "yes" if issubclass(kind, Retryable) else "no"
             rows.append(f"| `{kind.__name__}` | {again} | {cell(kind.__doc__ or '')} |\n")
-    return "| error | tried again | meaning |\n| --- | --- | --- |\n" + "".join(rows)
+    return "| error | retried | meaning |\n| --- | --- | --- |\n" + "".join(rows)
 
 
 PARTS: list[tuple[Path, str, Callable[[], str]]] = [
