@@ -28,6 +28,7 @@ from tasks.core.rollout.health import check_now
 from tasks.core.settings import Settings
 from tasks.core.text import fenced, literal, one_line, plain
 from tasks.core.triggers.webhook import Receiver
+from tests.sandbox.examples import examples
 from tests.sandbox.github_events import headers
 from tests.sandbox.in_process import served
 
@@ -195,7 +196,7 @@ def ask_argo_cd(stranger: Stranger) -> Any:
     [ask_registry, ask_argo_cd, lambda stranger: check_now(stranger.url, "/", 2)],
     ids=["registry", "Argo CD", "endpoint"],
 )
-@settings(SOON, max_examples=60)
+@settings(SOON, max_examples=examples(60))
 @given(STATUS, HEADERS, BODY)
 def test_answers_of_servers(
     stranger: Stranger, call: Callable[[Stranger], object], status: int, sent: list[tuple[bytes, bytes]], body: bytes

@@ -22,6 +22,7 @@ from tasks.core.build.dockerignore import Ignore
 from tasks.core.errors import InvalidInput
 from tasks.core.images import ImageSpec
 from tests.sandbox import repositories
+from tests.sandbox.examples import examples
 
 TREE = {
     "app.log",
@@ -119,7 +120,7 @@ NAMED = st.text(st.sampled_from("ab/"), min_size=1, max_size=9).filter(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(PATTERNS, st.lists(NAMED, min_size=1, max_size=4), st.lists(st.booleans(), min_size=4, max_size=4))
 def test_matches_what_a_regular_expression_does(patterns: list[str], paths: list[str], turned: list[bool]) -> None:
     """patternmatcher's own translation, tried with Python's expressions, on patterns too short to be slow."""

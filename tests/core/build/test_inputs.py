@@ -19,6 +19,7 @@ from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.image_rules import like_secrets
 from tasks.core.images import Images, ImageSpec
 from tests.sandbox import git_http, repositories
+from tests.sandbox.examples import examples
 from tests.sandbox.github import github
 
 APP = ImageSpec(name="app", dockerfile="build/Dockerfile")
@@ -180,7 +181,7 @@ def apart(files: Mapping[bytes, tuple]) -> dict[bytes, tuple]:
     return {path: files[path] for path in files if path not in folders}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TREES, TREES, IGNORED)
 @example({}, {LONG: ("100644", b"evil()")}, "**/*.test.ts\n")
 @example({}, {b"a/" * 80 + b"20 path=x\n": ("120000", b"x" * 300)}, "x\n")

@@ -26,6 +26,7 @@ from tasks.core.gitops.commit_message import MessageStyle
 from tasks.core.models import ImageRef, ImageUpdate, UpdateResult
 from tasks.core.settings import Settings
 from tests.conftest import TOKEN
+from tests.core.gitops.other_writer import update_elsewhere
 from tests.sandbox import repositories
 from tests.sandbox.github import GitHub
 from tests.sandbox.gitops_files import APP, REGISTRY
@@ -207,12 +208,6 @@ def test_no_branch_is_not_found(kind: str, tmp_path: Path, work: Path) -> None:
         repositories.commit(bare, "master", {"a": "b"}, "start")
     with pytest.raises(NotFound, match=r"bare\.git"):
         write(bare, work)
-
-
-def update_elsewhere(url: str, token: str | None, environment: str, tag: str, work: Path) -> str:
-    """Runs in another process."""
-    where = git.Remote(url, SecretStr(token) if token else None)
-    return write(where, work, tag, environment=environment).commit
 
 
 @pytest.mark.parametrize("way", ["path", "http"])

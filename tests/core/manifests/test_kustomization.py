@@ -14,6 +14,7 @@ from tasks.core.manifests.image_entries import FIELDS
 from tasks.core.manifests.kustomization import check, read_images, set_images
 from tasks.core.manifests.render import kustomize
 from tasks.core.models import ImageRef
+from tests.sandbox.examples import examples
 
 GOLDEN = Path(__file__).parent / "golden" / "kustomization"
 NAMES = sorted(path.name.removesuffix(".before.yaml") for path in GOLDEN.glob("*.before.yaml"))
@@ -467,7 +468,7 @@ def expected(entry: dict[str, str], asked: dict[str, ImageRef]) -> dict[str, str
     return others | version | ({"newName": image.new_name} if image.new_name else {})
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(kustomizations(), requests)
 def test_any_style(parts, images):
     text = "".join(parts)
@@ -481,7 +482,7 @@ def test_any_style(parts, images):
     assert set_images(after, images) == after
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(kustomizations(), requests)
 def test_every_other_line_is_identical(parts, images):
     before, middle, end = parts
@@ -507,7 +508,7 @@ def unversioned(text: str) -> str:
     return yaml.safe_dump(others)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 @given(kustomizations(), requests)
 def test_kustomize_renders_any_style(tmp_path_factory, parts, images):
     text = "".join(parts)
