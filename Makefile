@@ -22,10 +22,10 @@ ui: $(VENV)/.ready parts
 	@$(BIN)/python -m tests.sandbox.demo --stay
 
 check: $(VENV)/.ready lint
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not service"
+	QUICK=1 $(BIN)/pytest -q -n 2 --dist worksteal -m "not service"
 
 test: $(VENV)/.ready test-parts $(if $(T),,lint)
-	$(BIN)/pytest $(or $(T),-n 2 --dist loadfile --no-loadscope-reorder tests/flows tests)
+	$(BIN)/pytest $(or $(T),-n 2 --dist loadgroup --no-loadscope-reorder tests/flows tests)
 
 test-engines: $(VENV)/.ready
 	@tests/sandbox/parts.sh engines

@@ -22,7 +22,7 @@ from tests.sandbox.optional import optional
 from tests.sandbox.private_engine import PrivateEngine, private_engine
 from tests.sandbox.registry import Registry, registry
 from tests.sandbox.repositories import gitops_repository, source_repository
-from tests.sandbox.services import SERVICE, mark, starts
+from tests.sandbox.services import SERVICE, mark, share, starts
 
 KEPT = ("PATH", "TMPDIR", "LANG", "CI", "DOCKER_HOST", "SANDBOX_ENGINE", "VIRTUAL_ENV")
 USER, PASSWORD = "pusher", "hunter2-and-more"
@@ -39,8 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts programs."""
+    """Mark what starts programs, and let those that start the same ones share them."""
     mark(items)
+    share(items)
 
 
 @pytest.fixture(scope="session", autouse=True)

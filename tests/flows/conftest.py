@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,11 @@ from tests.sandbox.optional import optional
 from tests.sandbox.postgres import postgres
 from tests.sandbox.prefect_server import PrefectServer, prefect_server, used
 from tests.sandbox.registry import Registry
-from tests.sandbox.services import starts
+from tests.sandbox.services import is_served, starts
 from tests.sandbox.worker import workers
 
 PROJECT = Path(__file__).parents[2]
+WORKERS = pytest.StashKey[ExitStack]()
 TASKS = (
     set_env,
     build_server,
@@ -58,7 +60,7 @@ TASKS = (
 
 @pytest.fixture(scope="session")
 @starts("prefect")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[PrefectServer]:
     """A Prefect server on PostgreSQL with a home of its own; this process's flows use it."""
     with (
         optional(postgres()) as database,
@@ -68,6 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
         used(running),
     ):
         yield running
+        end_workers(request.config)
 
 
 @pytest.fixture(autouse=True)
@@ -166,12 +169,19 @@ def on_amazon(amazon: Ecr, ecr_engine: str, installation: Installation, monkeypa
     return amazon
 
 
-@pytest.fixture(scope="module")
-def worker(server: PrefectServer, shared_engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The deployments of prefect.yaml, and workers that one file of tests shares: see ``served``.
+@pytest.fixture
+def worker(
+    server: PrefectServer,
+    shared_engine: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> None:
+    """The deployments of prefect.yaml, and workers that a group of files shares: see ``served``.
 
     Not for the whole session: other files make runs that nobody is to pick up.
     """
+    if WORKERS in request.config.stash:
+        return
     with pytest.MonkeyPatch.context() as patch:
         for name in ("SOURCE_REPO", "GITOPS_REPO", "ECR_REGISTRY"):
             patch.setenv(name, "one for each test")
@@ -182,11 +192,25 @@ def worker(server: PrefectServer, shared_engine: str, tmp_path_factory: pytest.T
     # Side by side: both take most of their time to load Prefect.
     with (
         subprocess.Popen([*prefect, "deploy", "--all"], cwd=PROJECT, env=env, **options) as deploying,
-        workers(env, tmp_path_factory.mktemp("workers")),
+        ExitStack() as parts,
     ):
+        parts.enter_context(workers(env, tmp_path_factory.mktemp("workers")))
         said, _ = deploying.communicate(timeout=120)
         assert deploying.returncode == 0, said
-        yield
+        request.config.stash[WORKERS] = parts.pop_all()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_picks_up(request: pytest.FixtureRequest) -> None:
+    if not is_served(request.node):
+        end_workers(request.config)
+
+
+def end_workers(config: pytest.Config) -> None:
+    """End the workers, if there are any."""
+    if WORKERS in config.stash:
+        config.stash[WORKERS].close()
+        del config.stash[WORKERS]
 
 
 @pytest.fixture

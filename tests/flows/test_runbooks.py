@@ -3,8 +3,6 @@
 import re
 import shlex
 
-import pytest
-
 from flows import update_flowise_deployment
 from tests.flows.conftest import PROJECT, Installation
 from tests.sandbox.repositories import log, show
@@ -19,14 +17,20 @@ def commands(page: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in re.findall(r"^prefect deployment run .*$", text, re.MULTILINE)]
 
 
-@pytest.mark.parametrize("page", ["docs/runbooks.md", "docs/vi/runbooks.md"])
-def test_every_command_works_as_written(page: str, served: Installation) -> None:
+def without_reason(command: list[str]) -> list[str]:
+    return [part for part in command if not part.startswith("reason=")]
+
+
+def test_every_command_works_as_written(served: Installation) -> None:
+    """The pages differ in the reason alone, and the Vietnamese one is tried: it is the harder one to hand on."""
+    english, vietnamese = (commands(page) for page in ("docs/runbooks.md", "docs/vi/runbooks.md"))
+    assert [without_reason(each) for each in english] == [without_reason(each) for each in vietnamese]
     names = ("flowise-server", "flowise-ui")
     server, ui = (served.images.push(name, "v1", "the first") for name in names)
     update_flowise_deployment("dev", "v1", server_digest=server, ui_digest=ui)
     update_flowise_deployment("dev", "v2", server_digest=TWO, ui_digest=TWO)
     count = len(log(served.gitops))
-    state, planned, back, onward = commands(page)
+    state, planned, back, onward = vietnamese
     for command in (state, planned, back, onward):
         done = served.run("-m", *command)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -38,5 +42,7 @@ def test_every_command_works_as_written(page: str, served: Installation) -> None
         assert ui in show(served.gitops, "main", overlay)
     newest, restored = log(served.gitops)[:2]
     assert newest["subject"] == "chore(staging): update flowise images to v1 (promoted from dev)"
-    assert re.search(r"^Reason: \w+", restored["body"], re.MULTILINE)
+    (reason,) = (each for each in back if each.startswith("reason="))
+    assert reason.replace("reason=", "Reason: ") in restored["body"].splitlines()
+    assert "reason=it is slow" in english[2]
     assert len(log(served.gitops)) == count + 2
