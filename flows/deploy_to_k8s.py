@@ -52,7 +52,7 @@ TRIGGER = "Its trigger is made by `prefect --no-prompt deploy --all`, and must b
 
 @flow(name="deploy-to-k8s", flow_run_name="{environment} {ref}")
 @concluded
-def deploy_to_k8s(
+def deploy_to_k8s(  # noqa: PLR0913 - the flow's contract
     environment: Environment = "dev",
     ref: Ref = "main",
     node_version: NodeVersion = "20",

@@ -17,7 +17,7 @@ from tasks.runtime.flow import flow
 
 @flow(name="update-flowise-deployment", flow_run_name="{environment} {tag}")
 @concluded
-def update_flowise_deployment(
+def update_flowise_deployment(  # noqa: PLR0913 - the flow's contract
     environment: Environment,
     tag: Tag,
     sha: OptionalSha = None,

@@ -84,7 +84,7 @@ def _same(connected: Registry, image: ImageSpec, inputs: str) -> Build | None:
     return Build(repository=image.name, digest=digest, flow_run=flow_run.id, reused=f"same inputs as {inputs}")
 
 
-def _built(
+def _built(  # noqa: PLR0913 - not grouped yet
     connected: Registry, image: ImageSpec, target: Target, source: Source, inputs: str, force: bool, label: str
 ) -> Build:
     from tasks.core.build.publish import Options, build_and_push  # noqa: PLC0415 - Docker's SDK is only loaded to build

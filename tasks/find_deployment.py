@@ -16,7 +16,7 @@ from tasks.runtime.retries import RETRIES
 
 
 @task(name="find-earlier", task_run_name="find-earlier {environment}", timeout_seconds=600, **RETRIES)
-def find_earlier(
+def find_earlier(  # noqa: PLR0913 - not grouped yet
     environment: Environment,
     to: str,
     steps: int,

@@ -50,7 +50,7 @@ class Options:
     logins: Collection[str] = ()
 
 
-def build_and_push(
+def build_and_push(  # noqa: PLR0913 - not grouped yet
     image: ImageSpec,
     target: Target,
     source: Source,
@@ -147,7 +147,7 @@ def _login(registry: Registry, listed: Collection[str], host: str) -> Credential
     return docker_login(host) if host in listed or (host == DOCKER_HUB and "docker.io" in listed) else None
 
 
-def _push(
+def _push(  # noqa: PLR0913 - not grouped yet
     engine: docker.APIClient,
     built: str,
     registry: Registry,

@@ -12,7 +12,7 @@ SHORT = 7
 """Characters of a sha in a tag, as in the user's workflow."""
 
 
-def target(
+def target(  # noqa: PLR0913 - not grouped yet
     where: git.Remote,
     environment: Environment,
     ref: str,

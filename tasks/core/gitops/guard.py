@@ -19,7 +19,7 @@ SOURCE_SECONDS = 60.0
 FORCE = "Nothing was written; deploy with force to do it anyway."
 
 
-def objection(
+def objection(  # noqa: PLR0913 - not grouped yet
     update: ImageUpdate,
     origin: Origin | None,
     deployed: Sequence[Deployment],

@@ -15,7 +15,7 @@ LISTED = 5
 """Deployments that a person is told to choose from."""
 
 
-def earlier(
+def earlier(  # noqa: PLR0913 - not grouped yet
     repository: GitOps,
     environment: Environment,
     to: str,

@@ -165,7 +165,7 @@ def update_as_deployed(
     return update, tuple(entries.values())
 
 
-def write(
+def write(  # noqa: PLR0913 - not grouped yet
     repository: GitOps,
     update: ImageUpdate,
     registry: str,
@@ -283,7 +283,7 @@ def _recognized(branch: Branch, ledger: Ledger, update: ImageUpdate, planned: Up
     )
 
 
-def _weighed(
+def _weighed(  # noqa: PLR0913 - not grouped yet
     repository: GitOps,
     ledger: Ledger,
     update: ImageUpdate,
