@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
+from tests.sandbox.worker import POOLS
+
 PROJECT = Path(__file__).parents[1]
 
 
@@ -19,3 +23,10 @@ def test_importing_the_flows_loads_only_what_a_cached_run_needs() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, capture_output=True, text=True)
     slow = {"docker", "boto3", "botocore", "github", "prefect_aws", "prefect_github"}
     assert not slow & set(loaded.stdout.split())
+
+
+def test_each_deployment_runs_a_flow_that_is_there_on_a_pool_that_is_set_up() -> None:
+    for deployment in yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]:
+        file, _, flow = deployment["entrypoint"].partition(":")
+        assert f"def {flow}(" in (PROJECT / file).read_text()
+        assert deployment["work_pool"]["name"] in POOLS
