@@ -353,32 +353,32 @@ def test_a_merged_or_closed_pull_request_is_followed_by_another(
 
 
 def test_a_proposal_that_is_not_wanted_any_more_is_closed(
-    hub: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
+    on_github: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deploy("v1", GOOD, "production")
     monkeypatch.setenv("PULL_REQUESTS", "production")
     proposed = deploy("v2", BETTER, "production")
     again = deploy("v1", GOOD, "production")
     assert not (again.changed or again.proposed)
-    (pull,) = hub.changes.pulls
+    (pull,) = on_github.changes.pulls
     assert (pull["html_url"], pull["state"]) == (proposed.pull_request, "closed")
-    (comment,) = hub.changes.comments
+    (comment,) = on_github.changes.comments
     assert "v1 is wanted in production" in comment["body"]
 
 
 def test_after_the_merge_the_rollout_is_followed(
-    hub: GitHub, argo: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
+    on_github: GitHub, argo: ArgoCD, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULL_REQUESTS", "dev")
     monkeypatch.setenv("MERGE_WAIT", "120")
     monkeypatch.setattr("tasks.pull_request.POLL_SECONDS", 0.2)
 
     def merge() -> None:
-        while not hub.changes.pulls:
+        while not on_github.changes.pulls:
             time.sleep(0.1)
         proposed = head(installation.gitops, "flowise/dev")
         git(installation.gitops, "update-ref", "refs/heads/main", proposed)
-        hub.changes.pulls[0] |= {"state": "closed", "merged": True, "merge_commit_sha": proposed}
+        on_github.changes.pulls[0] |= {"state": "closed", "merged": True, "merge_commit_sha": proposed}
 
     people = Thread(target=merge)
     people.start()
@@ -389,16 +389,16 @@ def test_after_the_merge_the_rollout_is_followed(
 
 
 def test_a_pull_request_that_people_close_fails_the_run(
-    hub: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
+    on_github: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULL_REQUESTS", "dev")
     monkeypatch.setenv("MERGE_WAIT", "120")
     monkeypatch.setattr("tasks.pull_request.POLL_SECONDS", 0.2)
 
     def refuse() -> None:
-        while not hub.changes.pulls:
+        while not on_github.changes.pulls:
             time.sleep(0.1)
-        hub.changes.pulls[0]["state"] = "closed"
+        on_github.changes.pulls[0]["state"] = "closed"
 
     people = Thread(target=refuse)
     people.start()
