@@ -46,7 +46,7 @@ from tasks.core.models import DeployResult, ImageUpdate
 
 digests = {f"{name}_digest": "sha256:" + letter * 64 for name, letter in zip(("server", "ui", "worker"), "abc")}
 update = ImageUpdate(environment="dev", tag="v1", **digests)
-assert [str(image) for image in images_of(update, "r.example", Images())] == [
+assert [str(image) for image in images_of(update, "r.example", Images(), ())] == [
     f"r.example/flowise-{name}@{digests[name + '_digest']}" for name in ("server", "ui", "worker")
 ]
 text = commit_message.message(update, None, None, commit_message.MessageStyle())

@@ -73,7 +73,7 @@ CAUSES = (
     ),
     Cause(
         AccessDenied,
-        r"denied|unauthorized|no basic auth|authentication required|forbidden|incorrect username",
+        r"denied|unauthorized|not authorized|no basic auth|authentication required|forbidden|incorrect username",
         "The registry refused the credentials for {what}: {said}",
         "ECR: check the AWS credentials and their policy. Others: docker login {host} on the machine that runs this.",
     ),
