@@ -60,22 +60,25 @@ def render(sources: Sources, change: tuple[str, bytes], folder: Path) -> tuple[s
         folder: where the files may be written to meanwhile; must not exist yet.
 
     Raises:
-        NotRendered: kustomize is missing, or would have to fetch or run something.
-        InvalidInput: kustomize can't make sense of the overlay, and so neither can Argo CD.
+        NotRendered: kustomize is missing, would have to fetch or run something, or can't read the overlay as it is,
+            which is no evidence against the change.
+        InvalidInput: kustomize can't make sense of the changed overlay.
         Unavailable: kustomize didn't end in time, or printed too much.
     """
     command = kustomize()
     if sources.omitted:
         raise NotRendered(f"it needs {listed(sources.omitted)}, which is neither fetched nor run")
     path, content = change
-    versions = (sources.files, sources.files | {path: content})
-    if versions[0] == versions[1]:
-        text = _rendered(command, sources, sources.files, folder / "as-it-is")
-        return text, text
+    changed = sources.files | {path: content}
     with ThreadPoolExecutor(2) as both:
-        made = both.map(_rendered, [command] * 2, [sources] * 2, versions, (folder / "as-it-is", folder / "changed"))
-        before, after = made
-    return before, after
+        after = (
+            both.submit(_rendered, command, sources, changed, folder / "changed") if changed != sources.files else None
+        )
+        try:
+            before = _rendered(command, sources, sources.files, folder / "as-it-is")
+        except InvalidInput as error:
+            raise NotRendered(f"as it is, {error.message.rstrip('.')}; Argo CD can't deploy it either") from None
+        return before, after.result() if after else before
 
 
 def _rendered(command: list[str], sources: Sources, files: dict[str, bytes], root: Path) -> str:

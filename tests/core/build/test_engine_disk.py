@@ -106,7 +106,9 @@ def test_what_others_use_stays(engine: docker.APIClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "gone", [tag_of("another", age=100_000), tag_of(process="before a restart"), tag_of(pid=2**22)]
+    "gone",
+    [tag_of("another", age=100_000), tag_of(process="before a restart"), tag_of(pid=2**22)],
+    ids=["of another machine, old", "of a process before a restart", "of a process that is gone"],
 )
 def test_what_nobody_uses_goes(engine: docker.APIClient, gone: str) -> None:
     name = f"{HOST}/team/app:{gone.replace(' ', '_')}"

@@ -243,13 +243,15 @@ def test_what_would_be_fetched_or_run_is_not(field: str, why: str, tmp_path: Pat
     assert (result.objects, ran.exists()) == ((), False)
 
 
-def test_an_overlay_that_kustomize_cannot_read_is_rejected(tmp_path: Path, work: Path) -> None:
+def test_an_overlay_that_kustomize_cannot_read_as_it_is_is_no_evidence(tmp_path: Path, work: Path) -> None:
     bare = repository(tmp_path / "g.git", **{"base/kustomization.yaml": "resources: [all.yaml, gone.yaml]\n"})
-    error = refused(bare, work, "auto")
-    assert error.message.startswith(f"kustomize can't render {OVERLAYS}/dev: accumulating resources")
+    error = refused(bare, work, "require")
+    words = f"as it is, kustomize can't render {OVERLAYS}/dev: accumulating resources"
+    assert words in error.message
     assert str(work) not in error.message
-    assert "RENDER=off" in error.hint
-    assert write(bare, work, "off").changed
+    (warning,) = write(bare, work, "auto").warnings
+    assert warning.startswith(f"Not rendered: {words}")
+    assert "Argo CD can't deploy it either. Only names were compared." in warning
 
 
 @pytest.mark.parametrize("kind", ["Kustomization", "Component"])

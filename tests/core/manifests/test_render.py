@@ -64,12 +64,23 @@ def test_its_time_is_bounded(script: Script, tmp_path: Path, monkeypatch: pytest
         rendered(tmp_path)
 
 
+BAD = 'echo "error: in $HOME/../o:" >&2; echo "  bad" >&2; exit 1'
+
+
 def test_its_words_are_one_line_without_paths_of_this_machine(script: Script, tmp_path: Path) -> None:
-    script('echo "error: in $HOME/../o:" >&2; echo "  bad" >&2; exit 1')
+    script(f'case "$HOME" in */changed/*) {BAD};; esac')
     with pytest.raises(InvalidInput) as caught:
         rendered(tmp_path)
     assert caught.value.message == "kustomize can't render o: in .home/../o: bad"
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_what_it_cannot_read_as_it_is_is_not_the_change_s_fault(script: Script, tmp_path: Path) -> None:
+    script(BAD)
+    with pytest.raises(
+        render.NotRendered, match=r"^as it is, kustomize can't render o: in \.home/\.\./o: bad; Argo CD can't"
+    ):
+        rendered(tmp_path)
 
 
 def test_the_wheel_goes_before_kubectl_and_kustomize_before_both(
