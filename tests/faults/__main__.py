@@ -16,10 +16,12 @@ ROWS: dict[str, Callable[[Proxy], str]] = {**rollout.ROWS}
 
 HEAD = """# Faults
 
-What becomes of a step when something it depends on has a bad day, once or always. Made by
-`.venv/bin/python -m tests.faults`, against stand-ins behind a proxy that misbehaves, with limits of seconds instead
-of minutes. Only a step that ends as `RolloutFailed` may undo a deployment. A fault that occurs once costs no step its
-success, unless it is a final rejection: a 403, or a server that isn't Argo CD.
+How each step ends if a service that it depends on fails once or always. Only a step that ends as `RolloutFailed` can
+trigger a rollback. A single failure doesn't fail any step, except for final rejections: a 403, or a server that isn't
+Argo CD.
+
+`.venv/bin/python -m tests.faults` generates this table against fake services behind a faulty proxy, with timeouts of
+seconds instead of minutes.
 
 | what | fault | | ends as | undone | seconds | message |
 | --- | --- | --- | --- | --- | --- | --- |
