@@ -40,7 +40,7 @@ Schema = dict[str, Any]
 
 def chapter_of(name: str) -> str:
     """Return the chapter a setting is in."""
-    return next((chapter for chapter, begins in CHAPTERS.items() if name.startswith(begins)), "Where things are")
+    return next((chapter for chapter, begins in CHAPTERS.items() if name.startswith(begins)), "General")
 
 
 def cell(text: str) -> str:
