@@ -140,7 +140,7 @@ PARTS: list[tuple[Path, str, Callable[[], str]]] = [
 
 
 def outdated() -> dict[Path, str]:
-    """The pages that don't say what the code says, each as it should be."""
+    """Return the pages that don't say what the code says, each as it should be."""
     made = {page: page.read_text() for page, _, _ in PARTS}
     for page, name, make in PARTS:
         part = re.compile(rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)

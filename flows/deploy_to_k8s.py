@@ -118,7 +118,7 @@ def build_images(target: Target, source: Source, force: bool) -> list[BuiltImage
 
 
 def image_update(target: Target, server: BuiltImage, ui: BuiltImage, actor: str) -> ImageUpdate:
-    """The message to the second flow."""
+    """Write the message to the second flow."""
     return ImageUpdate.parse(
         environment=target.environment,
         tag=target.tag,
@@ -131,7 +131,7 @@ def image_update(target: Target, server: BuiltImage, ui: BuiltImage, actor: str)
 
 
 def event_run(update: ImageUpdate, awaited: bool, force: bool = False) -> UpdateRun | None:
-    """The second flow's run. Where there is none, the event goes out once more: a server that was stopped right after
+    """Return the second flow's run. If there is none, send the event once more: a server that was stopped right after
     it took one has lost it, and the same event twice is one update.
 
     Raises:
@@ -149,14 +149,14 @@ def event_run(update: ImageUpdate, awaited: bool, force: bool = False) -> Update
 
 
 def update_inline(update: ImageUpdate, force: bool) -> UpdateResult:
-    """The second flow as a subflow."""
+    """Run the second flow as a subflow."""
     with handed_over(approved(update, force)):
         result: UpdateResult = update_flowise_deployment(**update.model_dump(), force=force)
     return result
 
 
 def approved(update: ImageUpdate, force: bool) -> Approval | None:
-    """The approval the second flow begins with, asked for in this run: Prefect cannot suspend a subflow."""
+    """Ask for the approval that the second flow begins with: Prefect can't suspend a subflow."""
     approval = needed(update.environment)
     if not approval:
         return None

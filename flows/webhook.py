@@ -79,7 +79,7 @@ app = FastAPI(title="flowise-delivery", lifespan=lifespan, openapi_url=None)
 
 @app.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """That this process answers; Prefect is not asked."""
+    """Answer that this process is up; Prefect isn't asked."""
     return {"status": "ok"}
 
 
@@ -97,12 +97,12 @@ async def github(request: Request) -> JSONResponse:
 
 @app.exception_handler(DeliveryError)
 async def refused(_: Request, error: DeliveryError) -> JSONResponse:
-    """An error as an answer, in words."""
+    """Answer with an error, in words."""
     return answer(STATUS.get(type(error), 503), error=error.message, hint=error.hint)
 
 
 def answer(status: int, **content: str | None) -> JSONResponse:
-    """An answer, which is also this delivery's line in the log."""
+    """Answer, and log the answer as this delivery's line."""
     log.log(30 if status >= 400 else 20, "%s %s", status, content)
     return JSONResponse(content, status)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def source_repository(settings: Settings) -> git.Remote:
-    """The source repository.
+    """Return the source repository.
 
     Raises:
         InvalidInput: ``SOURCE_REPO`` is not set, or is no repository.
@@ -41,7 +41,7 @@ def source_repository(settings: Settings) -> git.Remote:
 
 
 def gitops_repository(settings: Settings) -> git.Remote:
-    """The GitOps repository.
+    """Return the GitOps repository.
 
     Raises:
         InvalidInput: ``GITOPS_REPO`` is not set, or is no repository.
@@ -52,7 +52,7 @@ def gitops_repository(settings: Settings) -> git.Remote:
 
 
 def overlays(settings: Settings, environment: Environment) -> GitOps:
-    """The overlays in the GitOps repository, and how an environment's is changed.
+    """Return the overlays in the GitOps repository, and how an environment's is changed.
 
     Raises:
         InvalidInput: ``GITOPS_REPO`` is not set, or is no repository.
@@ -74,12 +74,12 @@ def overlays(settings: Settings, environment: Environment) -> GitOps:
 
 
 def message_style(settings: Settings) -> MessageStyle:
-    """What is added to the messages of GitOps commits."""
+    """Return what is added to the messages of GitOps commits."""
     return MessageStyle(prefix=settings.commit_prefix, lines=settings.commit_lines)
 
 
 def registry(settings: Settings, host: str = "", timeout: float = 30) -> Registry:
-    """The registry, by its name ECR or a plain one; that of ``ECR_REGISTRY`` unless another host is given.
+    """Return the registry, by its name ECR or a plain one; that of ``ECR_REGISTRY`` unless another host is given.
 
     Raises:
         InvalidInput: ``ECR_REGISTRY`` is not set, or is no host.
@@ -147,7 +147,7 @@ def _app_token(settings: Settings, repository: str) -> SecretStr | None:
 
 
 def github(settings: Settings, repository: str, **options: int) -> "GitHub":
-    """A repository on GitHub; ``options`` are those of :class:`tasks.core.gitprovider.github.GitHub`.
+    """Return a repository on GitHub; ``options`` are those of :class:`tasks.core.gitprovider.github.GitHub`.
 
     Raises:
         InvalidInput: it is not one, or there is no token.

@@ -16,7 +16,7 @@ def remember(update: ImageUpdate) -> None:
 
 
 def last_good(environment: Environment) -> ImageUpdate | None:
-    """The update that was remembered last; ``None`` where there is none, or a person made something else of it."""
+    """Return the update that was remembered last; ``None`` if there is none, or a person changed it."""
     known = patiently(lambda: Variable.get(_name(environment)))
     try:
         return ImageUpdate.parse(**known) if isinstance(known, dict) else None

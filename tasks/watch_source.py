@@ -25,7 +25,7 @@ def read_head(branch: str) -> str:
 
 @task(name="compare", task_run_name="compare {old} with {new}", timeout_seconds=900, **RETRIES)
 def compare(old: str, new: str) -> list[str] | None:
-    """The files in which two commits differ. See :func:`tasks.core.triggers.branch_watch.changed_files`."""
+    """Return the files in which two commits differ. See :func:`tasks.core.triggers.branch_watch.changed_files`."""
     settings = load()
     files = branch_watch.changed_files(source_repository(settings), old, new, settings.work_dir)
     get_run_logger().info("%s files changed since %s", "unknown" if files is None else len(files), old)

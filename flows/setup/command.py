@@ -49,7 +49,7 @@ DEFAULTS = {"approval_required": ",".join(ASKED_BY_DEFAULT), "dispatch_via": "pr
 
 
 def main() -> int:
-    """The command; 0 when everything is as the settings say."""
+    """Run the command; 0 if everything is as the settings say."""
     argparse.ArgumentParser(prog="flowise-setup", description=__doc__).parse_args()
     table, console = Table("what", "name", "outcome"), Console()
     try:
@@ -130,7 +130,7 @@ def _is_secret(name: str) -> bool:
 
 
 def credentials(settings: Settings) -> Iterator[Row]:
-    """The credential blocks whose secrets are in the environment; others are left as they are."""
+    """Yield the credential blocks whose secrets are in the environment; others are left as they are."""
     key, secret = settings.aws_access_key_id, settings.aws_secret_access_key
     if os.environ.get("AWS_SESSION_TOKEN"):
         yield Row("block", f"aws-credentials/{settings.aws_credentials_block}", "left alone: these keys are temporary")
@@ -155,7 +155,7 @@ def credentials(settings: Settings) -> Iterator[Row]:
 
 
 def alerts(client: SyncPrefectClient, settings: Settings) -> Iterator[Row]:
-    """The notification blocks, and an automation for each alert that tells them."""
+    """Yield the notification blocks, and an automation for each alert that tells them."""
     made = list(notification_blocks(client, settings))
     yield from (row for row, _ in made)
     if not made:
@@ -209,7 +209,7 @@ def discord(url: SecretStr) -> dict[str, SecretStr]:
 
 
 def existing_block(client: SyncPrefectClient, where: str) -> tuple[Row, UUID]:
-    """A block that somebody made in the UI, by ``type-slug/name``."""
+    """Find a block that was made in the UI, by ``type-slug/name``."""
     kind, _, name = where.partition("/")
     try:
         return Row("block", where, "unchanged"), client.read_block_document_by_name(name, kind).id

@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
 
 def variable(name: str, value: str) -> Row:
-    """A setting as a Prefect variable, which people see and change in the UI."""
+    """Make or change a setting's Prefect variable, which people see and change in the UI."""
     found = Variable.get(name)
     if found != value:
         Variable.set(name, value, overwrite=True)
@@ -100,7 +100,7 @@ def fixed_template(name: str) -> dict[str, Any]:
 
 
 def limit(client: SyncPrefectClient, name: str) -> Row:
-    """A global concurrency limit of one, as ``tasks.runtime.concurrency`` makes it."""
+    """Make a global concurrency limit of one, as ``tasks.runtime.concurrency`` makes it."""
     try:
         found = client.read_global_concurrency_limit_by_name(name)
     except ObjectNotFound:
@@ -131,7 +131,7 @@ def lost_slots(client: SyncPrefectClient) -> Iterator[Row]:
 
 
 def block(kind: type[Block], name: str, /, **values: Any) -> tuple[Row, UUID]:  # noqa: ANN401 - any block's fields
-    """A block with these values; its other fields stay as they are. Only the names of fields are told."""
+    """Make or change a block; its other fields stay as they are. Only the names of fields are reported."""
     wanted, changes = kind(**values), []
     try:
         found = cast(Block, kind.load(name))
@@ -147,7 +147,7 @@ def block(kind: type[Block], name: str, /, **values: Any) -> tuple[Row, UUID]:  
 
 
 def automation(client: SyncPrefectClient, wanted: Automation) -> Row:
-    """An automation of that name; one that was switched off in the UI stays off."""
+    """Make or change an automation; one that was switched off in the UI stays off."""
     found = next(iter(client.read_automations_by_name(wanted.name)), None)
     fields = ("description", "trigger", "actions")
     changes = [field for field in fields if found and getattr(found, field) != getattr(wanted, field)]

@@ -17,7 +17,7 @@ PUBLIC = re.compile(r"(_|^)public(_|$)", re.IGNORECASE)
 
 
 def supported(fields: object) -> object:
-    """The fields of a description as they are.
+    """Return the fields of a description as they are.
 
     Raises:
         ValueError: one of them asks for what is not done here.
@@ -29,7 +29,7 @@ def supported(fields: object) -> object:
 
 
 def inside(path: str) -> str:
-    """A path below the folder it is relative to, in its shortest form.
+    """Return a path below the folder it is relative to, in its shortest form.
 
     Raises:
         ValueError: it leads out of there.

@@ -148,7 +148,7 @@ class ImageUpdate(Value):
             ) from None
 
     def payload(self) -> dict[str, str]:
-        """The seven keys as the user's workflows write them: text, empty where there is no value."""
+        """Return the seven keys as the user's workflows write them: text, empty where there is no value."""
         return {name: value or "" for name, value in self.model_dump().items()}
 
 

@@ -31,17 +31,17 @@ def plain(text: str) -> str:
 
 
 def one_line(text: str, limit: int = LINE) -> str:
-    """A text that came from outside as one printable line: it can neither begin another one nor hide itself."""
+    """Return a text that came from outside as one printable line: it can neither begin another one nor hide itself."""
     return " ".join(plain(text).replace(UNSEEN, " ").split())[:limit]
 
 
 def literal(text: str) -> str:
-    """A line of foreign text that shows as it is, without a meaning in Markdown or HTML."""
+    """Return a line of foreign text that shows as it is, without a meaning in Markdown or HTML."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", one_line(text, LONGEST))
 
 
 def code(text: str) -> str:
-    """A name or a version that came from outside, in type for code."""
+    """Return a name or a version that came from outside, in type for code."""
     line = one_line(text, LONGEST)
     return f"`{line}`" if line and _PLAIN.fullmatch(line) else literal(line)
 
@@ -54,7 +54,7 @@ def fenced(text: str, language: str = "diff") -> str:
 
 
 def listed(items: Iterable[str], most: int = 5) -> str:
-    """A few things in a row, and how many more there are."""
+    """Return a few things in a row, and how many more there are."""
     each = list(dict.fromkeys(items))
     more = f" and {len(each) - most} more" if len(each) > most else ""
     return ", ".join(each[:most]) + more

@@ -8,7 +8,7 @@ from tasks.core.text import plain
 
 
 def info(label: str = "") -> Callable[..., None]:
-    """The run's log for progress: takes lines, and what their ``%s`` stand for; ``LABEL | `` begins each line."""
+    """Return the run's log: it takes lines, and what their ``%s`` stand for; ``LABEL | `` begins each line."""
     logger, begin = get_run_logger(), f"{label} | " if label else ""
 
     def log(text: str, *words: object) -> None:

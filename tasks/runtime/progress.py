@@ -54,7 +54,7 @@ class Shown:
 
 @contextmanager
 def progress_artifacts(image: str) -> Iterator[Callable[[str, float], None]]:
-    """What ``build_and_push`` tells its progress to: an artifact for each phase, ``build-IMAGE`` and ``push-IMAGE``."""
+    """Return what takes a build's progress: an artifact for each phase, ``build-IMAGE`` and ``push-IMAGE``."""
     posts = ThreadPoolExecutor(1, thread_name_prefix="progress")
     phases: dict[str, Shown] = {}
 

@@ -38,7 +38,7 @@ class Help:
     again: bool = False
 
     def params(self, build_args: Mapping[str, str]) -> dict[str, str]:
-        """The parameters of the engine's call, the build's own arguments among them."""
+        """Return the parameters of the engine's call, the build's own arguments among them."""
         arguments = {**build_args, "BUILDKIT_INLINE_CACHE": "1"} if self.keep else dict(build_args)
         cache = {"cachefrom": json.dumps([self.cache_from])} if self.cache_from else {}
         again = {"nocache": "1", "pull": "1"} if self.again else {}
@@ -117,7 +117,7 @@ class Progress:
         return next((step for step in failures if not step.error.endswith("context canceled")), None)
 
     def line_of(self, step: Step) -> int:
-        """The Dockerfile's line that a step executes; 0 if it executes none."""
+        """Return the Dockerfile's line that a step executes; 0 if it executes none."""
         return self._recipe.dockerfile.line_of(step.name) if self._recipe else 0
 
     def _warning(self, warning: list[tuple[int, Any]]) -> None:

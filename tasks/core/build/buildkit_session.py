@@ -94,12 +94,12 @@ class Answers:
         self._calls: dict[int, tuple[str, bytearray]] = {}
 
     def greeting(self) -> bytes:
-        """What a server says first."""
+        """Return what a server says first."""
         self._http.initiate_connection()
         return self._http.data_to_send()
 
     def to(self, data: bytes) -> bytes:
-        """What to say to this.
+        """Return what to say to this.
 
         Raises:
             ProtocolError: it is no HTTP/2.

@@ -51,7 +51,7 @@ class Source:
         self._sending = threading.Lock()  # held while a context is read
 
     def repository(self) -> Path:
-        """A bare repository that has the commit with all its files; fetched by the first who asks.
+        """Return a bare repository that has the commit with all its files; fetched by the first who asks.
 
         Raises:
             NotFound, AccessDenied, Unavailable: as the git server answers.
@@ -64,7 +64,7 @@ class Source:
             return self._whole
 
     def inputs(self, image: ImageSpec, build_args: Mapping[str, str]) -> str:
-        """The name of all that an image of this commit is made of: see :meth:`tasks.core.build.inputs.Content.tag`.
+        """Name all that an image of this commit is made of: see :meth:`tasks.core.build.inputs.Content.tag`.
 
         Raises:
             NotFound: the commit has no such Dockerfile.
@@ -73,7 +73,7 @@ class Source:
         return self._content(image).tag(build_args)
 
     def context(self, image: ImageSpec) -> Generator[bytes]:
-        """The image's build context as a tar stream, without what ``.dockerignore`` leaves out.
+        """Return the image's build context as a tar stream, without what ``.dockerignore`` leaves out.
 
         One is read at a time: of two at once, both would end when the second one does, and no build begin before.
         A stream that is not read to its end is to be closed, or the next one begins only after :data:`SENDING` seconds.
@@ -117,7 +117,7 @@ class Source:
         return dockerfile
 
     def _listed(self) -> dict[str, File]:
-        """The commit's files by path."""
+        """Return the commit's files by path."""
         with self._fetching:
             if not self._files:
                 here = self._whole or self._fetch_folders()
@@ -164,7 +164,7 @@ class Source:
 
 @contextmanager
 def checkout(where: git.Remote, sha: str, work_dir: Path) -> Iterator[Source]:
-    """A commit to build from; what was fetched of it is gone on leaving. Nothing is fetched before it is used."""
+    """Yield a commit to build from; what was fetched of it is gone on leaving. Nothing is fetched before it is used."""
     with temp_dir(work_dir) as folder:
         yield Source(where, sha, folder / "source.git")
 

@@ -94,7 +94,7 @@ def build(  # noqa: PLR0913 - not grouped yet
 def _building(
     client: docker.APIClient, image: str, context: Iterator[bytes], params: Mapping[str, str], timeout: float
 ) -> Iterator[Iterable[dict[str, Any]]]:
-    """The engine's records of a build, which ends with the block, by itself, or when its time is over."""
+    """Yield the engine's records of a build, which ends with the block, by itself, or when its time is over."""
     # The SDK's own build() has no way to ask for BuildKit (docker-py issue 2230): hence the call by hand.
     started = time.monotonic()
     response = client.post(

@@ -38,7 +38,7 @@ class Instruction:
     line: int
 
     def flag(self, name: str) -> str:
-        """The value of a flag; empty without it."""
+        """Return the value of a flag; empty without it."""
         return next((value for key, value in self.flags if key == name), "")
 
 
@@ -92,7 +92,7 @@ class Dockerfile:
                 self.stages[-1].instructions.append(each)
 
     def unsupported(self) -> Unsupported | None:
-        """The first thing that a build is not given here: a secret, an SSH agent."""
+        """Return the first thing that a build is not given here: a secret, an SSH agent."""
         for each in self.instructions:
             for mount in mounts(each):
                 kind = mount.get("type", "bind").lower()
@@ -118,7 +118,7 @@ class Dockerfile:
         return sum(len(self._lines(index)) for index in reached)
 
     def line_of(self, step: str) -> int:
-        """The line of the instruction that BuildKit calls so; 0 if it is none."""
+        """Return the line of the instruction that BuildKit calls so; 0 if it is none."""
         if not (found := STEP.match(step)):
             return 0
         name, number = found["stage"] or "", int(found["number"])
@@ -129,7 +129,7 @@ class Dockerfile:
         return 0
 
     def _lines(self, index: int) -> list[int]:
-        """The lines of a stage's steps. An image to begin with is one; nothing, or another stage, is none."""
+        """Return the lines of a stage's steps. An image to begin with is one; nothing, or another stage, is none."""
         stage = self.stages[index]
         known = stage.base == "scratch" or self._index(stage.base, index) is not None
         return [stage.line] * (not known) + [each.line for each in stage.layers]
@@ -142,7 +142,7 @@ class Dockerfile:
 
 
 def mounts(instruction: Instruction) -> list[dict[str, str]]:
-    """The ``--mount`` flags of a ``RUN``, each as its fields."""
+    """Return the ``--mount`` flags of a ``RUN``, each as its fields."""
     given = [value for name, value in instruction.flags if name == "mount"]
     pairs = [[part.strip().strip('"').partition("=") for part in value.split(",")] for value in given]
     return [{key.lower(): value for key, _, value in fields} for fields in pairs]

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a message, each with its number."""
+    """Yield the fields of a message, each with its number."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)

@@ -116,7 +116,7 @@ def build_and_push(  # noqa: PLR0913 - not grouped yet
 
 
 def _kept(registry: Registry, repository: str, log: Log) -> str:
-    """The image whose layers may be of use; none where there is none yet."""
+    """Return the image whose layers may be of use; none where there is none yet."""
     try:
         digest = registry.digest(repository, KEPT)
     except DeliveryError as failure:
@@ -141,7 +141,7 @@ def _keep(
 
 
 def _login(registry: Registry, listed: Collection[str], host: str) -> Credentials | None:
-    """The login that a build gets for a registry: any branch's Dockerfile may name any of them."""
+    """Return the login that a build gets for a registry: any branch's Dockerfile may name any of them."""
     if host == registry.host:
         return registry.credentials()
     return docker_login(host) if host in listed or (host == DOCKER_HUB and "docker.io" in listed) else None

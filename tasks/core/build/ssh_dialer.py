@@ -21,7 +21,7 @@ Dial = Callable[[socket.socket], "subprocess.Popen[bytes]"]
 
 
 def ssh_command(host: str) -> list[str]:
-    """The command that connects its input and output with the engine of ``ssh://[user@]host[:port][/socket]``.
+    """Return the command that connects its input and output with the engine of ``ssh://[user@]host[:port][/socket]``.
 
     Raises:
         InvalidInput: that isn't such an address.
@@ -48,7 +48,7 @@ class SSHAdapter(UnixHTTPAdapter):
         super().__init__("http+unix:///ssh", timeout)
 
     def said(self) -> str:
-        """What ``ssh`` and the docker command over there printed as errors last."""
+        """Return what ``ssh`` and the docker command over there printed as errors last."""
         self._errors.seek(0)
         return " ".join(self._errors.read()[-500:].decode(errors="replace").split())
 

@@ -72,7 +72,7 @@ class Commit(NamedTuple):
 
 
 def _commits(log: str) -> list[Commit]:
-    """The commits of a log whose entries begin with a line of sha, committer's seconds and parents."""
+    """Return the commits of a log whose entries begin with a line of sha, committer's seconds and parents."""
     entries = [entry.lstrip("\n").partition("\n") for entry in log.split("\0")[:-1]]
     heads = [head.split(" ") for head, _, _ in entries]
     parents = {sha: there for sha, _, *there in heads}
@@ -147,7 +147,7 @@ class Branch:
         return self.head
 
     def read(self, path: str, at: str | None = None) -> bytes:
-        """The bytes of a file, at the head or at an earlier commit.
+        """Return the bytes of a file, at the head or at an earlier commit.
 
         Raises:
             NotFound: there is no such file.
@@ -162,7 +162,7 @@ class Branch:
         return self.object(entry.object)
 
     def folder(self, path: str, at: str | None = None) -> dict[str, Entry]:
-        """The entries of a folder by name, at the head or at an earlier commit; empty where there is no such folder."""
+        """Return a folder's entries by name, at the head or an earlier commit; empty if there is no such folder."""
         found = self.entries(self.root(at))
         for name in _names(path):
             entry = found.get(name)
@@ -172,7 +172,7 @@ class Branch:
         return found
 
     def parent(self, commit: str) -> str | None:
-        """The first parent of a commit; empty for a root, ``None`` where the history is cut off for now."""
+        """Return the first parent of a commit; empty for a root, ``None`` where the history is cut off for now."""
         cut = self._scratch / "shallow"
         if cut.exists() and commit in cut.read_text().split():
             return None
@@ -217,7 +217,7 @@ class Branch:
         return self._signed(made, message, identity) if identity.signing_key else made
 
     def _signed(self, made: str, message: str, identity: Identity) -> str:
-        """The same commit, signed; git-fast-import(1) can't sign."""
+        """Return the same commit, signed; git-fast-import(1) can't sign."""
         name, _, address = identity.person.rstrip(">").rpartition(" <")
         key = identity.signing_key
         ssh = key.startswith(("ssh-", "key::")) or Path(key).is_file()
@@ -232,7 +232,7 @@ class Branch:
         return self._git(*options, "commit-tree", "-S", *made_of, stdin=message.encode()).strip()
 
     def log(self, depth: int) -> list[Commit]:
-        """The newest commits, newest first; commits alone are fetched for it."""
+        """Return the newest commits, newest first; commits alone are fetched for it."""
         if depth not in self._logs:
             self._logs[depth] = self._log(depth)
         return self._logs[depth]
@@ -269,7 +269,7 @@ class Branch:
         self._git("-c", "http.lowSpeedLimit=0", "push", "-q", *what[:-1], "origin", what[-1])
 
     def root(self, at: str | None = None) -> str:
-        """The root folder's object, at the head or at an earlier commit."""
+        """Return the root folder's object, at the head or at an earlier commit."""
         return _tree(self.object(at or self.head))
 
     def load(self, names: Iterable[str], keep: bool = True) -> None:
@@ -282,13 +282,13 @@ class Branch:
                 self._cache.add(name, found)
 
     def entries(self, tree: str) -> dict[str, Entry]:
-        """The entries of a folder by name, by the folder's object."""
+        """Return the entries of a folder by name, by the folder's object."""
         if tree not in self._trees:
             self._trees[tree] = entries(self.object(tree))
         return self._trees[tree]
 
     def object(self, name: str) -> bytes:
-        """The bytes of an object.
+        """Return the bytes of an object.
 
         Raises:
             NotFound: the repository doesn't have it.

@@ -80,7 +80,7 @@ def installed() -> Iterator[None]:
 
 
 def environment(where: Remote) -> dict[str, str]:
-    """The environment of a git command that talks to ``where``."""
+    """Return the environment of a git command that talks to ``where``."""
     settings = {
         "remote.origin.url": where.url,
         "core.hooksPath": "/dev/null",

@@ -85,7 +85,7 @@ class Objects:
 
 
 def entries(tree: bytes) -> dict[str, Entry]:
-    """The lines of a tree object by name, as gitformat-pack(5) and git's ``tree.c`` have them."""
+    """Return the lines of a tree object by name, as gitformat-pack(5) and git's ``tree.c`` have them."""
     found, at = {}, 0
     while at < len(tree):
         end = tree.index(b"\0", at)

@@ -33,7 +33,7 @@ Walk = Generator[str, bytes, Found | None]
 
 
 def look(branch: Branch, paths: Iterable[str], at: str | None = None) -> dict[str, Found]:
-    """What stands at each path, at the head or at an earlier commit; paths with nothing are left out.
+    """Return what stands at each path, at the head or at an earlier commit; paths with nothing are left out.
 
     Objects that are missing are fetched together: one fetch for each level of the deepest path. A link that leads out
     of the repository leads to nothing.

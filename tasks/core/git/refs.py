@@ -42,7 +42,7 @@ def resolve(where: Remote, ref: str, scratch: Path) -> str:
 
 
 def _named(where: Remote, ref: str) -> dict[str, str]:
-    """The commits that have this name as a branch, as a tag or in full, by their full names."""
+    """Return the commits that have this name as a branch, as a tag or in full, by their full names."""
     names = (f"refs/heads/{ref}", f"refs/tags/{ref}", ref)
     asked = [each for name in names for each in (name, f"{name}^{{}}")]  # the latter is an annotated tag's commit
     answer = run(where, "ls-remote", "--", where.url, *asked)
@@ -51,7 +51,7 @@ def _named(where: Remote, ref: str) -> dict[str, str]:
 
 
 def head(where: Remote, branch: str, directory: Path) -> str:
-    """The newest commit of a branch, by its full sha, asked for from a repository of ours; nothing is fetched.
+    """Return the newest commit of a branch, by its full sha, asked for from a repository of ours; nothing is fetched.
 
     Raises:
         NotFound: there is no such repository or branch.
@@ -72,7 +72,7 @@ def _sha1(where: Remote, sha: str) -> str:
 
 
 def branches(where: Remote) -> list[str]:
-    """The names of a repository's branches.
+    """Return the names of a repository's branches.
 
     Raises:
         NotFound: there is no such repository.
@@ -122,7 +122,7 @@ def fetch_history(where: Remote, directory: Path) -> None:
 
 
 def full_sha(where: Remote, prefix: str, directory: Path) -> str | None:
-    """The full sha of a commit in a history that was fetched; ``None`` where there is none that begins so.
+    """Return the full sha of a commit in a history that was fetched; ``None`` where there is none that begins so.
 
     Raises:
         InvalidInput: several commits do.

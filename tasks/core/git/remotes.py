@@ -39,7 +39,7 @@ def user_of(url: str) -> str:
 
 
 def remote(repository: str, token: SecretStr | None, api_url: str, timeout: float = 600) -> Remote:
-    """The remote that a setting names: ``owner/name`` is on the GitHub of ``api_url``, the rest is git's own.
+    """Return the remote that a setting names: ``owner/name`` is on the GitHub of ``api_url``, the rest is git's own.
 
     Raises:
         InvalidInput: the text could be taken for an option, or carries a password.

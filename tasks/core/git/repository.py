@@ -27,7 +27,7 @@ def init(directory: Path, where: Remote | None = None) -> None:
 
 
 def lent(where: Remote) -> Path | None:
-    """The folder of objects that a whole bare repository on this machine lends."""
+    """Return the folder of objects that a whole bare repository on this machine lends."""
     bare = Path(where.url).absolute()
     whole = (bare / "objects").is_dir() and (bare / "HEAD").is_file() and not (bare / "shallow").exists()
     return bare / "objects" if whole and not (bare / ".git").exists() else None
@@ -85,7 +85,7 @@ def archive(directory: Path, sha: str, folder: str = "") -> Iterator[IO[bytes]]:
 
 
 def read(directory: Path, sha: str, path: str) -> bytes | None:
-    """A file of a commit; ``None`` where the commit has no such file."""
+    """Return a file of a commit; ``None`` where the commit has no such file."""
     here = Remote(str(directory))
     if not run(here, "ls-tree", sha, "--", path, directory=directory).strip():
         return None

@@ -67,7 +67,7 @@ NOT_RENDERED = (
 
 
 def _complete(wanted: Sequence[ImageRef], change: Edit) -> list[ImageRef]:
-    """The wanted images with the new names that the overlay has for them."""
+    """Return the wanted images with the new names that the overlay has for them."""
     names = {image.name: image.new_name for image in kustomization.read_images(change.after)}
     return [replace(image, new_name=image.new_name or names.get(image.name)) for image in wanted]
 

@@ -50,7 +50,7 @@ def objection(  # noqa: PLR0913 - not grouped yet
 
 
 def _overtaken(origin: Origin, deployed: Sequence[Deployment]) -> str:
-    """A rollback of what is no longer there."""
+    """Object to a rollback of what is no longer there."""
     expected = origin.rolls_back or origin.restores
     if not deployed or deployed[0].commit == expected:
         return ""
@@ -62,7 +62,7 @@ def _overtaken(origin: Origin, deployed: Sequence[Deployment]) -> str:
 
 
 def _rolled_back(update: ImageUpdate, sha: str, deployed: Sequence[Deployment]) -> str:
-    """What was rolled back when it was there last: a repeated event, or a watcher, must not bring it back."""
+    """Object to what was rolled back when it was last there: a repeated event, or a watcher, must not bring it back."""
     last = _of_commit(sha, deployed)
     back = next((each for each in deployed if last and each.rolls_back == last.commit), None)
     if not back:
@@ -79,7 +79,7 @@ def _step_back(
     source: git.Remote | None,
     folder: Path,
 ) -> str:
-    """What is older than what is there.
+    """Object to what is older than what is there.
 
     The source repository's history decides where it can be asked; else a commit is older when it was deployed
     before and something else has been deployed since.
@@ -95,7 +95,7 @@ def _step_back(
 
 
 def _of_commit(sha: str, deployed: Sequence[Deployment]) -> Deployment | None:
-    """The newest deployment of a source commit."""
+    """Return the newest deployment of a source commit."""
     return next((each for each in deployed if each.sha and _same(sha, each.sha)), None)
 
 
@@ -104,7 +104,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _is_older(sha: str, newest: Deployment, source: git.Remote, folder: Path) -> bool | None:
-    """What the source repository says; ``None`` where it does not: an update must not depend on its being there."""
+    """Ask the source repository; ``None`` if it can't say: an update must not depend on its being there."""
     asked = replace(source, timeout=min(source.timeout, SOURCE_SECONDS))
     try:
         return is_ancestor(asked, sha, newest.sha, Path(tempfile.mkdtemp(dir=folder), "source.git"))

@@ -137,7 +137,7 @@ class Ledger:
             self._branch.prepare(f"{overlay}/{FILE_NAMES[0]}", commits)
 
     def _checked(self, told: Sequence[Deployment]) -> Deployment | None:
-        """The deployment that a commit of the branch itself is, by one of the messages that came with it."""
+        """Return the deployment that a commit of the branch itself is, by one of the messages that came with it."""
         first = told[0]
         parent = self._branch.parent(first.arrived)
         if parent is None:  # the history ends here for now
@@ -152,7 +152,7 @@ class Ledger:
         return all(not digest or (name in images and images[name].digest == digest) for name, digest in digests)
 
     def _images_at(self, environment: Environment, commit: str) -> dict[str, ImageRef]:
-        """The two images of an overlay at a commit, as far as it names them."""
+        """Return the two images of an overlay at a commit, as far as it names them."""
         if not commit:
             return {}
         overlay = overlay_of(self._overlays, environment)
@@ -174,7 +174,7 @@ def fate(deployment: Deployment, later: Sequence[Deployment]) -> str:
 
 
 def _by_arrival(commits: Sequence[Commit], environment: Environment) -> list[list[Deployment]]:
-    """What the messages say, newest first: a list for each of the branch's own commits that brought some."""
+    """Return what the messages say, newest first: a list for each of the branch's own commits that brought some."""
     found: dict[str, list[Deployment]] = {commit.sha: [] for commit in commits}
     for commit in commits:
         told = commit_message.parse(commit.message)

@@ -57,7 +57,7 @@ class Edit:
 
 
 def edit(branch: Branch, overlay: str, images: Sequence[ImageRef]) -> Edit:
-    """The edit that writes images into an overlay.
+    """Return the edit that writes images into an overlay.
 
     Raises:
         NotFound: there is no such overlay.
@@ -70,7 +70,7 @@ def edit(branch: Branch, overlay: str, images: Sequence[ImageRef]) -> Edit:
 
 
 def edit_made(branch: Branch, overlay: str, commit: str) -> Edit:
-    """The edit that a commit has made in an overlay.
+    """Return the edit that a commit has made in an overlay.
 
     Raises:
         NotFound: there is no such overlay.
@@ -85,7 +85,7 @@ def edit_made(branch: Branch, overlay: str, commit: str) -> Edit:
 
 
 def images_at(branch: Branch, overlay: str, commit: str | None = None) -> tuple[ImageRef, ...]:
-    """The images an overlay names, at the head or at an earlier commit.
+    """Return the images an overlay names, at the head or at an earlier commit.
 
     Raises:
         NotFound: there is no such overlay.
@@ -135,7 +135,7 @@ def check_own(branch: Branch, overlay: str, others: Mapping[Environment, str]) -
 
 
 def kustomization_in(branch: Branch, overlay: str, commit: str | None = None) -> str:
-    """The path of an overlay's kustomization, links followed.
+    """Return the path of an overlay's kustomization, links followed.
 
     Raises:
         NotFound: there is no such overlay.

@@ -12,7 +12,7 @@ from tasks.core.models import Environment, Move, Origin
 def running(
     repository: GitOps, environment: Environment, to: Environment, *, actor: str, run: str
 ) -> tuple[Move, Deployment]:
-    """The move that brings one environment's images to another one, and the deployment that brought them there.
+    """Return the move that brings one environment's images to another one, and the deployment that brought them there.
 
     Raises:
         NotFound: there is no deployment to it, or no such overlay.

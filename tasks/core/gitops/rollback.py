@@ -27,7 +27,7 @@ def earlier(  # noqa: PLR0913 - not grouped yet
     of: ImageUpdate | None = None,
     good: ImageUpdate | None = None,
 ) -> Move:
-    """The move that takes an environment back.
+    """Return the move that takes an environment back.
 
     Args:
         repository: where the overlays are.
@@ -65,7 +65,7 @@ def earlier(  # noqa: PLR0913 - not grouped yet
 
 
 def candidates(deployed: Sequence[Deployment]) -> list[Deployment]:
-    """What the newest deployment can be taken back to, newest first: other images, each once, none taken back."""
+    """List what the newest deployment can be rolled back to, newest first: other images, each once."""
     if not deployed:
         return []
     taken_back = {each.rolls_back for each in deployed}
@@ -84,7 +84,7 @@ def _check_there(of: ImageUpdate, newest: Deployment, *, by_hand: bool) -> None:
 
 
 def _pair(deployed: Sequence[Deployment], to: str, steps: int, by_hand: bool) -> tuple[Deployment, Deployment] | None:
-    """The deployment to go back to, and the newest one; from what came by hand, that one is the first step back."""
+    """Return the deployment to go back to, and the newest one, which is the first step back from a manual edit."""
     backwards = [*(deployed[:1] if by_hand else ()), *candidates(deployed)]
     target = _named(deployed, to) if to else next(iter(backwards[steps - 1 :]), None)
     return (target, deployed[0]) if target else None
@@ -96,7 +96,7 @@ def _proven(deployed: Sequence[Deployment], good: ImageUpdate) -> tuple[Deployme
 
 
 def _named(deployed: Sequence[Deployment], to: str) -> Deployment | None:
-    """The newest deployment of that name; it must not be one of several with other images."""
+    """Return the newest deployment of that name; it must not be one of several with other images."""
     found = {each.version: each for each in reversed(deployed) if _is(each, to)}
     if len(found) > 1:
         known = ", ".join(f"{each.tag} ({each.commit[:SHORTEST]})" for each in reversed(found.values()))

@@ -15,7 +15,7 @@ WIDTH = 100
 
 
 def markdown(old: str, new: str, source: git.Remote | None, work_dir: Path) -> str:
-    """The commits that come and go when a deployed source commit is replaced; or why they are not known.
+    """Return the commits that come and go when a deployed source commit is replaced; or why they are not known.
 
     Args:
         old: the source commit that is deployed; empty where it is not known.
@@ -37,7 +37,7 @@ def markdown(old: str, new: str, source: git.Remote | None, work_dir: Path) -> s
 
 
 def between(old: str, new: str, source: git.Remote, work_dir: Path, most: int = SHOWN + 1) -> list[str]:
-    """The commits of one side only, newest first: ``+`` comes, ``-`` goes away.
+    """Return the commits of one side only, newest first: ``+`` comes, ``-`` goes away.
 
     Raises:
         NotFound, AccessDenied, Unavailable: as the git server answers.

@@ -100,7 +100,7 @@ def _environment(branch: Branch, repository: GitOps, environment: Environment, s
 
 
 def _with_digests(branch: Branch, repository: GitOps, folder: str, deployment: Deployment) -> Deployment:
-    """A deployment with what the overlay said at its commit, where its message does not tell."""
+    """Return a deployment with what the overlay said at its commit, where its message does not tell."""
     if _told(deployment):
         return deployment
     with suppress(NotFound, InvalidInput):

@@ -64,22 +64,22 @@ class GitOps:
     check_image: Callable[[ImageRef], None] = lambda _: None
 
     def on(self, environment: Environment) -> "GitOps":
-        """The same, on the branch of an environment."""
+        """Return the same, on the branch of an environment."""
         return replace(self, branch=self.branches.get(environment, self.branch))
 
     def others(self, environment: Environment) -> dict[Environment, str]:
-        """The overlays of other environments on the same branch."""
+        """Return the overlays of other environments on the same branch."""
         others = (each for each in ENVIRONMENTS if each != environment and self.on(each).branch == self.branch)
         return {each: overlay.overlay_of(self.overlays, each) for each in others}
 
     def ledger(self, branch: Branch) -> Ledger:
-        """The deployments on a branch of this repository."""
+        """Return the deployments on a branch of this repository."""
         return Ledger(branch, self.overlays, self.images)
 
 
 @contextmanager
 def on_branch(repository: GitOps) -> Iterator[Branch]:
-    """The branch's newest head, to read from.
+    """Yield the branch's newest head, to read from.
 
     Raises:
         NotFound, AccessDenied, Unavailable: as the git server answers.
@@ -112,7 +112,7 @@ def _branch(repository: GitOps, name: str, folder: Path) -> Branch:
 
 
 def images_of(update: ImageUpdate, registry: str, images: Images, there: Sequence[ImageRef]) -> list[ImageRef]:
-    """What the overlay has to say, which has these entries: by digest where there is one, else by tag."""
+    """Return what the overlay has to say, which has these entries: by digest where there is one, else by tag."""
     known = {each.name for each in there}
     wanted = ((spec, update.digests[image]) for image, spec in images.specs.items())
     return [
@@ -130,7 +130,7 @@ def update_as_deployed(
     actor: str,
     run: str,
 ) -> tuple[ImageUpdate, tuple[ImageRef, ...]]:
-    """The update that deploys to an environment what was deployed before, and its entries as they were.
+    """Return the update that deploys to an environment what was deployed before, and its entries as they were.
 
     Args:
         repository: where the overlays are.
@@ -251,7 +251,7 @@ def _check_registries(images: Sequence[ImageRef], known: Sequence[str]) -> None:
 def _planned(
     branch: Branch, update: ImageUpdate, edit: overlay.Edit, images: Sequence[ImageRef], origin: Origin | None
 ) -> UpdateResult:
-    """The result as long as nothing is written."""
+    """Return the result as long as nothing is written."""
     return UpdateResult(
         environment=update.environment,
         tag=update.tag,
@@ -266,7 +266,7 @@ def _planned(
 
 
 def _recognized(branch: Branch, ledger: Ledger, update: ImageUpdate, planned: UpdateResult) -> UpdateResult:
-    """The result where the branch has these images: a commit of this very run, if the answer to its push was lost."""
+    """Return the result if the branch has these images: a commit of this run, if the answer to its push was lost."""
     newest = next(ledger.near(update.environment), None) if update.workflow_run_id else None
     if not newest or newest.run != update.workflow_run_id or not newest.brings(update):
         return planned
@@ -293,7 +293,7 @@ def _weighed(  # noqa: PLR0913 - not grouped yet
     *,
     force: bool,
 ) -> UpdateResult:
-    """The planned result with what it replaces; or one that is skipped, and says why."""
+    """Return the planned result with what it replaces; or one that is skipped, and says why."""
     # The whole history is searched only for what can be in this update's way.
     search = update.sha or planned.origin
     deployed = ledger.newest(update.environment) if search else [*islice(ledger.near(update.environment), 1)]

@@ -153,7 +153,7 @@ class GitHub:
 
     @_exchanges(2)
     def merged_as(self, url: str) -> str | None:
-        """The commit on the base branch that a pull request was merged as; empty while it is open.
+        """Return the commit on the base branch that a pull request was merged as; empty while it is open.
 
         Returns:
             ``None`` where it was closed without.
@@ -294,7 +294,7 @@ class GitHub:
 
 
 def _reasons(data: object) -> str:
-    """The message of GitHub's answer, with its ``errors``, where the reason stands."""
+    """Return the message of GitHub's answer, with its ``errors``, where the reason stands."""
     if not isinstance(data, dict):
         return str(data or "")
     listed = data.get("errors")

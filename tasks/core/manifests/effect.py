@@ -17,12 +17,12 @@ from tasks.core.text import listed
 
 
 def missing(wanted: Sequence[ImageRef], found: Sequence[Image]) -> list[ImageRef]:
-    """The wanted images that no object names in the wanted version."""
+    """Return the wanted images that no object names in the wanted version."""
     return [ref for ref in wanted if not any(_is(ref, image) for image in found)]
 
 
 def without_effect(path: str, lost: Sequence[ImageRef], found: Sequence[Image], sources: Sources) -> InvalidInput:
-    """The error for entries that reach no container: names them, the images that there are, and the likely reason."""
+    """Explain entries that reach no container: name them, the images that there are, and the likely reason."""
     reasons = dict.fromkeys(_reason(ref, found, path, sources) for ref in lost)
     used = sorted(dict.fromkeys(image.text for image in found), key=lambda text: not _alike(lost, text))
     manifests = f"the manifests use {listed(used, 8)}" if used else "the manifests name no image"
@@ -34,7 +34,7 @@ def without_effect(path: str, lost: Sequence[ImageRef], found: Sequence[Image], 
 
 
 def warnings(wanted: Sequence[ImageRef], found: Sequence[Image], sources: Sources) -> list[str]:
-    """What a person should know of images that stay as they are."""
+    """Return what a person should know of images that stay as they are."""
     said = []
     others = [image for image in found if _alike(wanted, image.text) and not any(_is(ref, image) for ref in wanted)]
     if others:
@@ -52,7 +52,7 @@ def warnings(wanted: Sequence[ImageRef], found: Sequence[Image], sources: Source
 
 
 def by_names(sources: Sources) -> list[Image]:
-    """The images that an overlay would have, from the names alone: what can be told without kustomize."""
+    """Return the images that an overlay would have, from the names alone: what can be told without kustomize."""
     return _named(sources, sources.kustomization(sources.root), set())
 
 
@@ -102,7 +102,7 @@ def _kustomizations(sources: Sources) -> dict[str, bytes]:
 
 
 def _entries(kustomization: bytes) -> list[ImageRef]:
-    """The entries of a kustomization that kustomize itself has to judge."""
+    """Return the entries of a kustomization that kustomize itself has to judge."""
     documented = next((each for each in documents(kustomization) if isinstance(each, dict)), {})
     found = documented.get("images")
     mappings = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
@@ -113,7 +113,7 @@ def _entries(kustomization: bytes) -> list[ImageRef]:
 
 
 def _reason(ref: ImageRef, found: Sequence[Image], path: str, sources: Sources) -> tuple[str, str]:
-    """The likely reason why an entry has no effect, and what to do about it."""
+    """Return the likely reason why an entry has no effect, and what to do about it."""
     for base, content in _kustomizations(sources).items():
         if base != path and any(_alike([ref], each.name) and each.new_name for each in _entries(content)):
             return (

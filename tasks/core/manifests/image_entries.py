@@ -72,11 +72,11 @@ class Overlay:
         return cls(document, images, [_entry(document, item) for item in _items(document, images)])
 
     def named(self, name: str) -> list[Node]:
-        """The entries for one image; one that is listed again by an alias counts once."""
+        """Return the entries for one image; one that is listed again by an alias counts once."""
         return list(dict.fromkeys(entry for entry in self.entries if _text(entry, "name") == name))
 
     def override(self, ref: ImageRef) -> Node | None:
-        """The entry for an image's new name that comes later and says something else: kustomize would follow it."""
+        """Find a later entry for an image's new name that says something else: kustomize would follow it."""
         renamed = None
         for entry in self.entries:
             said = image(entry)
@@ -143,12 +143,12 @@ def is_key(key: Node, name: str) -> bool:
 
 
 def own(mapping: Node, name: str) -> Pair | None:
-    """The pair of a key that stands in the mapping itself."""
+    """Return the pair of a key that stands in the mapping itself."""
     return next((pair for pair in mapping.pairs if is_key(pair[0], name)), None)
 
 
 def field(mapping: Node, name: str) -> Node | None:
-    """The value of a key, also one that comes in by a merge key."""
+    """Return the value of a key, also one that comes in by a merge key."""
     if pair := own(mapping, name):
         return pair[1].data
     for source in _merged(mapping):
@@ -158,7 +158,7 @@ def field(mapping: Node, name: str) -> Node | None:
 
 
 def image(entry: Node) -> ImageRef:
-    """What an entry says; numbers and the like as they are written."""
+    """Return what an entry says; numbers and the like as they are written."""
     name, new_name, tag, digest = (_text(entry, key) for key in KEYS)
     return ImageRef(name=name or "", new_name=new_name, tag=tag, digest=digest)
 
@@ -203,7 +203,7 @@ def _is_merge(key: Node) -> bool:
 
 
 def _merged(mapping: Node) -> list[Node]:
-    """The mappings that merge keys bring in, the strongest first."""
+    """Return the mappings that merge keys bring in, the strongest first."""
     values = [value.data for key, value in mapping.pairs if _is_merge(key)]
     each = [source.data for value in values for source in (value.children if value.kind == "sequence" else [value])]
     return [source for source in each if source.kind == "mapping"]

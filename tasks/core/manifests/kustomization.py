@@ -70,7 +70,7 @@ def check(text: str, *, where: str = "kustomization.yaml") -> None:
 
 
 def read_images(text: str, *, where: str = "kustomization.yaml") -> list[ImageRef]:
-    """What a kustomization says of its images, in its order; numbers and the like come back as they are written.
+    """Return what a kustomization says of its images, in its order; numbers and the like come back as they are written.
 
     Raises:
         InvalidInput: the text isn't a kustomization.
@@ -92,7 +92,7 @@ def _follows(overlay: Overlay, ref: ImageRef, images: Sequence[ImageRef]) -> boo
 
 
 def _versions(overlay: Overlay, ref: ImageRef) -> list[Pair]:
-    """What an image's entries say of the version that is to be set, in their own words."""
+    """Return what an image's entries say of the version that is to be set, in their own words."""
     return [pair for entry in overlay.named(ref.name) if (pair := own(entry, _version(ref)[0]))]
 
 
@@ -126,7 +126,7 @@ def _other_version(ref: ImageRef) -> str:
 
 
 def _wanted(ref: ImageRef) -> list[Field]:
-    """What an entry of this name must say, in the order of a new one."""
+    """Return what an entry of this name must say, in the order of a new one."""
     return [*([] if ref.new_name is None else [("newName", ref.new_name)]), _version(ref)]
 
 
@@ -243,7 +243,7 @@ def _fill(document: Document, images: Pair, fields: Sequence[Field]) -> list[Spl
 
 
 def _first_item(root: Node, fields: Sequence[Field]) -> list[str]:
-    """An item of a list under the root, indented like the first list there."""
+    """Return an item of a list under the root, indented like the first list there."""
     lists = [value for _, value in root.pairs if value.kind == "sequence" and not value.flow]
     column = lists[0].column if lists else root.column
     offset = max(2, lists[0].children[0].column - column) if lists else 2
@@ -270,12 +270,12 @@ def _verify(before: Overlay, after: Overlay, ref: ImageRef, images: Sequence[Ima
 
 
 def _outside(overlay: Overlay) -> list[tuple[str, str]]:
-    """The meaning of all but the images."""
+    """Return the meaning of all but the images."""
     return [(key.meaning, value.meaning) for key, value in overlay.document.root.pairs if not is_key(key, "images")]
 
 
 def _others(overlay: Overlay, images: Sequence[ImageRef]) -> list[object]:
-    """The meaning of what an edit must leave alone among the images: other entries, and other keys of these."""
+    """Return the meaning of what an edit must leave alone among the images: other entries, and other keys of these."""
     edited = {ref.name: {key for key, _ in _wanted(ref)} | {"name", _other_version(ref)} for ref in images}
     found = list[object]()
     for entry in overlay.entries:

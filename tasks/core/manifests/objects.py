@@ -39,7 +39,7 @@ class Image:
 
 
 def split(image: str) -> tuple[str, str, str]:
-    """An image's repository, tag and digest; those it doesn't have are empty."""
+    """Return an image's repository, tag and digest; those it doesn't have are empty."""
     name, _, digest = image.partition("@")
     head, slash, last = name.rpartition("/")
     last, _, tag = last.partition(":")
@@ -47,7 +47,7 @@ def split(image: str) -> tuple[str, str, str]:
 
 
 def objects(text: str) -> list[str]:
-    """The objects of a rendering, each as text; kustomize always writes the same object alike."""
+    """Return the objects of a rendering, each as text; kustomize always writes the same object alike."""
     return [each for each in SEPARATOR.split(text) if each.strip()]
 
 
@@ -63,14 +63,14 @@ def images(texts: Iterable[str]) -> list[Image]:
 
 
 def differences(before: str, after: str) -> tuple[ObjectChange, ...]:
-    """What becomes different, object by object."""
+    """Return what becomes different, object by object."""
     old, new = Counter(objects(before)), Counter(objects(after))
     gone, come = _by_name(old - new), _by_name(new - old)
     return tuple(_difference(name, gone.get(name), come.get(name)) for name in dict.fromkeys([*gone, *come]))
 
 
 def name_of(document: dict[str, object]) -> str:
-    """An object as a person names it: ``Deployment flowise-dev/flowise-server``."""
+    """Return an object as a person names it: ``Deployment flowise-dev/flowise-server``."""
     metadata = document.get("metadata")
     about = metadata if isinstance(metadata, dict) else {}
     return f"{document.get('kind')} " + "/".join(str(about[key]) for key in ("namespace", "name") if about.get(key))

@@ -38,7 +38,7 @@ class NotRendered(Exception):
 
 
 def kustomize() -> list[str]:
-    """The command that renders a folder: kustomize on the PATH, the wheel's kubectl, or kubectl on the PATH.
+    """Return the command that renders a folder: kustomize on the PATH, the wheel's kubectl, or kubectl on the PATH.
 
     Raises:
         NotRendered: there is none of them.

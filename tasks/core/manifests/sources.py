@@ -74,7 +74,7 @@ class Sources:
     omitted: list[str] = field(default_factory=list)
 
     def kustomization(self, folder: str) -> str:
-        """The path of a folder's kustomization; empty if there is none."""
+        """Return the path of a folder's kustomization; empty if there is none."""
         folder = self.links.get(folder, folder)
         return next((path for name in FILE_NAMES if (path := _join(folder, name)) in self.files), "")
 
@@ -103,7 +103,7 @@ def collect(overlay: str, look: Look) -> Sources:
 
 
 def documents(content: bytes) -> list[object]:
-    """The YAML documents of a file, every scalar as text; none if it can't be read: kustomize then says why."""
+    """Return the YAML documents of a file, every scalar as text; none if it can't be read: kustomize then says why."""
     try:
         return list(yaml.load_all(content, Loader=yaml.CBaseLoader))
     except (yaml.YAMLError, RecursionError, UnicodeDecodeError):
@@ -141,7 +141,7 @@ def _references(sources: Sources, path: str, folder: str, document: object) -> I
 
 
 def _local(sources: Sources, path: str, folder: str, value: object) -> Iterator[str]:
-    """What a field refers to in the repository; what is elsewhere is noted."""
+    """Yield what a field refers to in the repository; what is elsewhere is noted."""
     for reference in islice(_strings(value), MOST_FILES):
         if REMOTE.match(reference):
             sources.omitted.append(f"{reference:.200} in {path}")

@@ -38,12 +38,12 @@ class Style:
 
     @classmethod
     def of(cls, pair: Pair) -> "Style":
-        """The style a pair is written in."""
+        """Return the style a pair is written in."""
         return cls(*(node.style for node in pair))
 
 
 def spliced(text: str, splices: Iterable[Splice]) -> str:
-    """The text with the splices applied; those at one place keep their order."""
+    """Return the text with the splices applied; those at one place keep their order."""
     parts, position = [], 0
     for splice in sorted(splices, key=lambda each: each.start):
         parts += [text[position : splice.start], splice.text]
@@ -66,12 +66,12 @@ def pairs_text(fields: Iterable[Field], style: Style) -> list[str]:
 
 
 def flow_mapping(fields: Iterable[Field], style: Style) -> str:
-    """The fields as ``{key: value, ...}``."""
+    """Return the fields as ``{key: value, ...}``."""
     return "{" + ", ".join(pairs_text(fields, style)) + "}"
 
 
 def block_item(fields: Iterable[Field], style: Style, column: int, offset: int) -> list[str]:
-    """The fields as an item of a block list: the dash at ``column``, the keys ``offset`` behind it."""
+    """Return the fields as an item of a block list: the dash at ``column``, the keys ``offset`` behind it."""
     lines = [" " * (column + offset) + line for line in pairs_text(fields, style)]
     return [" " * column + "-" + lines[0][column + 1 :], *lines[1:]]
 
@@ -134,7 +134,7 @@ def remove_pair(document: Document, mapping: Node, pair: Pair) -> list[Splice]:
 
 
 def end_of_comments(document: Document, position: int, column: int) -> int:
-    """The end of the comment lines below a position that are indented to ``column`` at least: they belong above."""
+    """Return the end of the comment lines below a position that are indented to ``column`` at least."""
     text, end = document.text, _line_end(document.text, position)
     cursor = _next_line(text, position)
     while cursor < document.end:
@@ -162,7 +162,7 @@ def _remove_lines(document: Document, pair: Pair) -> Splice:
 
 
 def _comments(text: str, pair: Pair) -> list[str]:
-    """The comments beside a pair: behind its colon, on the header of its block scalar, behind its value."""
+    """Return the comments beside a pair: behind its colon, on the header of its block scalar, behind its value."""
     key, value = pair
     last = _last(text, value)
     begin = min(_line_end(text, value.content), last) if value.style in BLOCK_STYLES else value.content
@@ -185,14 +185,14 @@ def _remove_from_flow(document: Document, mapping: Node, pair: Pair) -> list[Spl
 
 
 def _whole_line(text: str, start: int, end: int) -> Splice | None:
-    """The lines from ``start`` to ``end``, if nothing else stands on them."""
+    """Return the lines from ``start`` to ``end``, if nothing else stands on them."""
     first, last = _line_start(text, start), _line_end(text, end)
     others = text[first:start] + text[end:last]
     return None if others.strip(" \t") else Splice(first, _next_line(text, end))
 
 
 def _last(text: str, node: Node) -> int:
-    """The end of a node without the blank lines a block scalar may own."""
+    """Return the end of a node without the blank lines a block scalar may own."""
     return node.start + len(text[node.start : node.end].rstrip(" \t\r\n"))
 
 

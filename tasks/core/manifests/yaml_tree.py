@@ -115,7 +115,7 @@ class Document:
     end: int
 
     def refusal(self, problem: str, node: Node | None = None, hint: str = "") -> InvalidInput:
-        """The error that names the file and, with a node, the line."""
+        """Return the error that names the file and, with a node, the line."""
         return _refusal(self.where, problem, node.line if node else None, hint)
 
 

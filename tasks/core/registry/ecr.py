@@ -34,7 +34,7 @@ PERMISSIONS = [each for each in CAUSES if each.kind is AccessDenied and "action"
 
 
 def region_of(host: str) -> str | None:
-    """The region in an ECR registry's name."""
+    """Return the region in an ECR registry's name."""
     found = NAME.match(host)
     return found["region"] if found else None
 
@@ -55,7 +55,7 @@ class Ecr(Registry):
         self._account: dict[str, Any] = {"registryId": found["account"]} if found else {}
 
     def credentials(self) -> Credentials:
-        """A login token, good for 12 hours.
+        """Return a login token, good for 12 hours.
 
         Raises:
             AccessDenied, Unavailable: as AWS answers.
@@ -97,7 +97,7 @@ class Ecr(Registry):
             raise self._explain_aws(error, repository) from None
 
     def digest(self, repository: str, reference: str) -> str | None:
-        """The digest that ``describe-images`` answers, or ``None`` when ECR says there is no such image.
+        """Return the digest that ``describe-images`` answers, or ``None`` when ECR says there is no such image.
 
         Raises:
             NotFound: there is no such repository.

@@ -112,7 +112,7 @@ class Registry:
             raise NotFound(f"{self.host} answers, but is no OCI registry.", "Check ECR_REGISTRY.")
 
     def digest(self, repository: str, reference: str) -> str | None:
-        """The digest that a tag (or digest) has in the registry, or ``None`` when the registry says there is none.
+        """Return the digest of a tag (or digest) in the registry, or ``None`` if the registry says there is none.
 
         Raises:
             AccessDenied, Unavailable: the registry gave no answer to the question.
@@ -205,7 +205,7 @@ class Registry:
         return request_with_deadline(self._http, method, url, self._timeout, LARGEST, **options)
 
     def _answer_challenge(self, answer: httpx.Response, repository: str) -> str:
-        """The Authorization that a 401 asks for (distribution specification, "Authentication")."""
+        """Return the Authorization that a 401 asks for (distribution specification, "Authentication")."""
         challenge = answer.headers.get("www-authenticate", "")
         credentials = self.credentials()
         if challenge.lower().startswith("bearer "):

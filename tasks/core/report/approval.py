@@ -17,7 +17,7 @@ HOW = "Choose **Approve** or **Reject** below, type your name, and click Resume.
 
 
 def fingerprint(update: ImageUpdate, planned: UpdateResult) -> str:
-    """The same text for the same changes: what was approved under it is what may be written."""
+    """Return the same text for the same changes: what was approved under it is what may be written."""
     parts = (update.environment, update.tag, update.sha, *(change.model_dump_json() for change in planned.changes))
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
 
@@ -54,7 +54,7 @@ def incomplete(decision: str, approver: str) -> str:
 
 
 def decision(planned: UpdateResult, approve: bool, approver: str, note: str) -> Approval:
-    """The operator's answer; name and note become one printable line each.
+    """Return the operator's answer; name and note become one printable line each.
 
     Raises:
         Rejected: the answer is no, or nobody's.
@@ -69,7 +69,7 @@ def decision(planned: UpdateResult, approve: bool, approver: str, note: str) -> 
 
 
 def expired(planned: UpdateResult, seconds: int) -> Rejected:
-    """The error for an answer that did not come."""
+    """Return the error for an answer that did not come."""
     return Rejected(
         f"{planned.tag} is rejected for {planned.environment}: nobody approved it within {seconds} seconds. "
         "Nothing was written.",

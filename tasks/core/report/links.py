@@ -20,7 +20,7 @@ IN_ECR = re.compile(
 
 
 def of_deploy(result: DeployResult, settings: Settings) -> str:
-    """A line with links to the source commit, the images, and where the second flow ran inline, what it did."""
+    """Return a line with links to the source commit, the images, and where the second flow ran inline, what it did."""
     images, host = result.images, settings.ecr_registry.partition("/")[0]
     return _line(
         (f"source commit {result.sha[:7]}", commit(settings.source_repo, settings, result.sha)),
@@ -30,13 +30,13 @@ def of_deploy(result: DeployResult, settings: Settings) -> str:
 
 
 def of_update(result: UpdateResult, settings: Settings) -> str:
-    """A line with links to the GitOps commit, the images and Argo CD's application."""
+    """Return a line with links to the GitOps commit, the images and Argo CD's application."""
     images = ((each.name, in_ecr(each.new_name or each.name)) for each in result.images)
     return _line(*images, *_update(result, settings))
 
 
 def commit(repository: str, settings: Settings, sha: str) -> str:
-    """The page of a commit, by the repository as a setting names it; GitHub, Gitea and GitLab have it there alike."""
+    """Return the page of a commit, which GitHub, Gitea and GitLab have at the same place."""
     if ON_GITHUB.fullmatch(repository):
         repository = f"{web_url(settings.github_api_url)}/{repository}"
     elif found := OVER_SSH.fullmatch(repository):
@@ -47,7 +47,7 @@ def commit(repository: str, settings: Settings, sha: str) -> str:
 
 
 def in_ecr(image: str) -> str:
-    """The page of an image's repository in AWS's console; other registries have none that all of them share."""
+    """Return the page of an image's repository in AWS's console; other registries have none that all of them share."""
     found = IN_ECR.fullmatch(image)
     if not found:
         return ""
@@ -56,7 +56,7 @@ def in_ecr(image: str) -> str:
 
 
 def application(environment: Environment, settings: Settings) -> str:
-    """The page of an environment's application in Argo CD."""
+    """Return the page of an environment's application in Argo CD."""
     if not settings.argocd_server:
         return ""
     try:

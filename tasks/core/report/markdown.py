@@ -7,7 +7,7 @@ from tasks.core.text import code, fenced, literal
 
 
 def deployed(result: DeployResult) -> str:
-    """The first flow's summary: the images, and how the second flow was told."""
+    """Return the first flow's summary: the images, and how the second flow was told."""
     rows = "\n".join(_image_rows(image) for image in result.images)
     then = updated(result.update) if result.update else _sent(result)
     return (
@@ -16,7 +16,7 @@ def deployed(result: DeployResult) -> str:
 
 
 def updated(result: UpdateResult) -> str:
-    """The second flow's summary: which images changed in the overlay, and the commit that holds it."""
+    """Return the second flow's summary: which images changed in the overlay, and the commit that holds it."""
     if result.skipped:
         return f"## Skipped\n\n{literal(result.skipped)}\n"
     if not result.diff:
@@ -33,7 +33,7 @@ def updated(result: UpdateResult) -> str:
 
 
 def proposed(update: ImageUpdate, result: UpdateResult, commits: str, record: str) -> str:
-    """The text of a pull request: who asks, what changes, the source commits in between, and the deployment's record.
+    """Write a pull request's text: who asks, what changes, the source commits in between, the deployment's record.
 
     The record is a commit message's: a server may make this text that of the merged commit.
     """
@@ -75,7 +75,7 @@ def _rollout(result: UpdateResult) -> str:
 
 
 def waiting(result: UpdateResult, lines: Sequence[str]) -> str:
-    """What is between a pushed commit and the cluster, in Argo CD's and the pods' own words."""
+    """Return what is between a pushed commit and the cluster, in Argo CD's and the pods' own words."""
     rows = "\n".join(f"- {literal(line)}" for line in lines) or "Nothing is in the way any more."
     return f"## {literal(result.tag)} on its way to {result.environment}\n\nCommit `{result.commit}`\n\n{rows}\n"
 
@@ -128,11 +128,11 @@ def _image_rows(image: BuiltImage) -> str:
 
 
 def whole(image: ImageRef | None) -> str:
-    """An image with its whole digest: whoever approves it has to be able to compare it."""
+    """Return an image with its whole digest: whoever approves it has to be able to compare it."""
     return "not there" if image is None else code(str(image))
 
 
 def short(image: ImageRef) -> str:
-    """An image as a person tells it from another one: of its digest the first twelve characters."""
+    """Return an image as a person tells it from another one: of its digest the first twelve characters."""
     digest = image.digest or ""
     return code(f"{str(image).removesuffix(digest)}{digest[: len('sha256:') + 12]}")

@@ -229,7 +229,7 @@ class Application(Said):
         return self._as_written(self.status.sync.all(), self.status.reconciled_at)
 
     def deployed_by(self, operation: OperationState) -> tuple[str, ...]:
-        """What an operation deploys."""
+        """Return what an operation deploys."""
         return self._as_written(operation.revisions, operation.started_at)
 
     def _as_written(self, revisions: tuple[str, ...], at: datetime | None) -> tuple[str, ...]:

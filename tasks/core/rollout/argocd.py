@@ -220,7 +220,7 @@ class ArgoCD:
         return _refusal(answer.status_code, what)
 
     def _said(self, answer: httpx.Response) -> str | None:
-        """The message of ``{code, error, message}``; ``None`` where the answer is none of Argo CD's."""
+        """Return the message of ``{code, error, message}``; ``None`` where the answer is none of Argo CD's."""
         try:
             said = answer.json()["message"]
         except (ValueError, KeyError, TypeError):

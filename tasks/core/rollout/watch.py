@@ -212,7 +212,7 @@ class _Watch:
         return None
 
     def _seen(self, within: float) -> Application:
-        """The application, refreshed as long as Argo CD has nothing to do and does not know the commit."""
+        """Return the application, refreshed as long as Argo CD has nothing to do and does not know the commit."""
         behind = self._app is None or not (self._app.in_progress or self._goal.compared(self._app))
         app = (self._argo.refreshed if behind else self._argo.application)(self._name, within)
         if self._app is None:
@@ -241,7 +241,7 @@ class _Watch:
             )
 
     def _confirmed(self, within: float) -> Application:
-        """The application once more: with its controller away, Argo CD tells an old state, which is no evidence.
+        """Return the application once more: with its controller away, Argo CD tells an old state, which is no evidence.
 
         Raises:
             Unavailable: the controller did not look at it.
@@ -269,7 +269,7 @@ class _Watch:
         return tree.broken_pods(self._goal.images) if tree else frozenset()
 
     def _held_by(self, app: Application) -> list[str]:
-        """What a person did in Argo CD to keep the commit away.
+        """Return what a person did in Argo CD to keep the commit away.
 
         Raises:
             Inconclusive: it has lasted as long as Degraded would have to.
@@ -323,7 +323,7 @@ class _Watch:
             self._teller.say("sync asked for")
 
     def _distance(self, app: Application, within: float) -> list[str]:
-        """What is missing; pods that end, and those of jobs, are no longer counted once nothing else is."""
+        """Return what is missing; pods that end, and those of jobs, are no longer counted once nothing else is."""
         distance = self._goal.distance(app)
         if not distance or distance != self._goal.other_versions(app.status.summary.images):
             return distance
@@ -339,7 +339,7 @@ class _Watch:
         return tree.troubles(self._goal.images, own.started_at if own else None, late=late) if tree else []
 
     def _pods(self, within: float) -> Tree | None:
-        """The resource tree of this look; an account that may not see it, or a server that fails, is no obstacle."""
+        """Return the resource tree of this look; empty if the account may not see it or the server fails."""
         if self._tree is None:
             try:
                 self._tree = self._argo.tree(self._name, within)

@@ -6,7 +6,7 @@ from tasks.core.errors import InvalidInput
 
 
 def http_url(address: str, path: str, setting: str) -> httpx.URL:
-    """The URL of a path below a host (over HTTPS) or below a URL.
+    """Return the URL of a path below a host (over HTTPS) or below a URL.
 
     Args:
         address: ``example.com``, ``example.com:8443`` or ``https://example.com/path``; ``http://`` where it says so.

@@ -35,7 +35,7 @@ class CommandFailed(Exception):
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a child: what it needs to run and reach the network, English messages, and ``extra``."""
+    """Return a child's environment: what it needs to run and reach the network, English messages, ``extra``."""
     kept = {name: value for name, value in os.environ.items() if name in KEPT or name.lower() in PROXIES}
     return {**kept, "LC_ALL": "C", **(extra or {})}
 

@@ -20,7 +20,7 @@ class Seen(Value):
 
     @classmethod
     def read(cls, kept: object, name: str) -> "Seen":
-        """What was remembered under a name.
+        """Return what was remembered under a name.
 
         Raises:
             InvalidInput: it is something else.
@@ -55,7 +55,7 @@ def variable_name(repository: str, branch: str) -> str:
 
 
 def run_key(seen: Seen | None, sha: str) -> str:
-    """The idempotency key of the run for a new head: the same until it is remembered, and never again after that.
+    """Return the idempotency key of the run for a new head: the same until it is remembered, and never again.
 
     Not the sha alone: a branch that is set back to an earlier commit is to be deployed again.
     """
@@ -63,7 +63,7 @@ def run_key(seen: Seen | None, sha: str) -> str:
 
 
 def head(where: git.Remote, branch: str) -> str:
-    """The full sha of a branch's head; nothing is fetched.
+    """Return the full sha of a branch's head; nothing is fetched.
 
     Raises:
         InvalidInput: not a name git allows.
@@ -80,7 +80,7 @@ def head(where: git.Remote, branch: str) -> str:
 
 
 def changed_files(where: git.Remote, old: str, new: str, work_dir: Path) -> list[str] | None:
-    """The files in which two commits differ; folders alone are fetched for it, neither files nor history.
+    """Return the files in which two commits differ; folders alone are fetched for it, neither files nor history.
 
     Returns:
         Their paths; ``None`` where the server has not got both commits (any more).

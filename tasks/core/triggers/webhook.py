@@ -88,7 +88,7 @@ class Receiver:
             )
 
     def decide(self, headers: Mapping[str, str], body: Body) -> Decision:
-        """What a delivery asks for.
+        """Return what a delivery asks for.
 
         Args:
             headers: the request's headers; the names are lower-case, or asked for without regard to case.
@@ -131,7 +131,7 @@ class Receiver:
         return Start(DEPLOY, {"environment": "dev", "ref": push.after, "actor": who}, key, delivery)
 
     def _merged(self, event: PullRequest, key: str, delivery: str) -> Decision:
-        """A merged proposal of ours: its update once more finds nothing to commit, and follows the rollout."""
+        """Return a merged proposal of ours: its update once more finds nothing to commit, and follows the rollout."""
         if foreign := _foreign(event.repository, self._gitops, "pull_request", "GITOPS_REPO"):
             return foreign
         pull = event.pull_request
@@ -159,7 +159,7 @@ class Receiver:
 
 
 def check_signature(signature: str | None) -> str:
-    """The signature, if it could be one: what needs no body, and no secret, to be refused.
+    """Return the signature, if it could be one: what needs no body, and no secret, to be refused.
 
     Raises:
         AccessDenied: there is none, or it is not well-formed.
@@ -170,7 +170,7 @@ def check_signature(signature: str | None) -> str:
 
 
 def no_deployment(name: str) -> NotFound:
-    """The error for a deployment that Prefect does not have."""
+    """Return the error for a deployment that Prefect does not have."""
     return NotFound(f"Prefect has no deployment {name}.", "Make it with `prefect --no-prompt deploy --all`.")
 
 
