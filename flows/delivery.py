@@ -52,7 +52,7 @@ def deliver(
 def write(
     update: ImageUpdate, force: bool, dry_run: bool, approval: Approval | None, origin: Origin | None
 ) -> UpdateResult:
-    """Commit the update, unless it must not be or is not approved; nobody waits for the environment meanwhile."""
+    """Commit the update, unless it must not be or is not approved; the environment's slot is held meanwhile."""
     with one_run_in(update.environment), said_if_stopped(WRITING):
         return value_of(update_kustomization(update, force, dry_run, approval, origin))
 
@@ -107,7 +107,7 @@ def taken_back(update: ImageUpdate, failure: RolloutFailed) -> RolloutFailed:
         return RolloutFailed(f"{failure.message} Not rolled back: {instead}", failure.hint)
     return RolledBack(
         f"{failure.message} {environment} is back at {back.update.tag}, by commit {result.commit[:7]}.",
-        "Nothing else to do for now; deploy a commit that mends it.",
+        "Nothing else to do for now; deploy a commit that fixes it.",
     )
 
 

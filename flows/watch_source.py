@@ -24,7 +24,7 @@ def watch_source() -> WatchResult:
     seen = Seen.read(kept, name) if kept is not None else None
     result = look(settings, seen)
     if seen is None or result.sha != seen.sha:
-        # After the run was started: whoever is killed in between starts the same one again, which is none.
+        # After the run was started: a watch that is killed in between starts the same run again, not another.
         now = Seen(sha=result.sha, flow_run=result.flow_run or (seen and seen.flow_run))
         Variable.set(name, now.model_dump(), overwrite=True)
     return result if result.flow_run else skipped(result.reason, result)

@@ -31,7 +31,7 @@ MAX_BODY = 25 * 1024 * 1024
 """GitHub caps payloads at 25 MB: what is larger is not from there, and what is smaller may be."""
 
 BODY_SECONDS = 5
-"""GitHub gives a delivery ten seconds in all; whoever sends slower is somebody else."""
+"""GitHub gives a delivery ten seconds in all; a slower sender isn't GitHub."""
 
 SMALL_BODY, LARGE_AT_ONCE, REQUESTS_AT_ONCE = 256 * 1024, 2, 100
 """So much of a body is held for each of so many requests; larger ones are read two at a time. A body's signature can be
@@ -141,7 +141,7 @@ async def bounded_body(request: Request, held: AsyncExitStack) -> bytearray:
 async def start(what: Start) -> JSONResponse:
     """Make the run, or find the one that an earlier delivery of the same body made.
 
-    GitHub signs the body alone: whoever has seen a delivery could send it again under another id, and gets nothing by
+    GitHub signs the body alone: who has seen a delivery could send it again under another id, and gains nothing by
     it. GitHub's own second delivery has the first one's id, and starts another run if the first one has failed.
 
     Raises:

@@ -90,7 +90,7 @@ def _built(  # noqa: PLR0913 - not grouped yet
     from tasks.core.build.publish import Options, build_and_push  # noqa: PLC0415 - Docker's SDK is only loaded to build
 
     log, settings = info(label), load()
-    # Under the inputs' tag before all others: whoever is killed in between has not built in vain. One that replaces
+    # Under the inputs' tag before all others: a run that is killed in between has not built in vain. One that replaces
     # another gets it last, if at all: it may be immutable.
     options = Options(
         settings.build_timeout,

@@ -1,4 +1,4 @@
-"""The other sides that tasks talk to, with the credentials of a Prefect block where there is one.
+"""Clients of the systems that tasks talk to, with the credentials of a Prefect block if there is one.
 
 A block is asked for by name and imported only when it exists: the packages behind the blocks are slow to load.
 """
@@ -30,7 +30,7 @@ def source_repository(settings: Settings) -> git.Remote:
     """Return the source repository.
 
     Raises:
-        InvalidInput: ``SOURCE_REPO`` is not set, or is no repository.
+        InvalidInput: ``SOURCE_REPO`` is not set, or is not a repository.
     """
     settings.require("source_repo")
     where = _without_token(settings, settings.source_repo)
@@ -44,7 +44,7 @@ def gitops_repository(settings: Settings) -> git.Remote:
     """Return the GitOps repository.
 
     Raises:
-        InvalidInput: ``GITOPS_REPO`` is not set, or is no repository.
+        InvalidInput: ``GITOPS_REPO`` is not set, or is not a repository.
     """
     settings.require("gitops_repo")
     where = _without_token(settings, settings.gitops_repo)
@@ -55,7 +55,7 @@ def overlays(settings: Settings, environment: Environment) -> GitOps:
     """Return the overlays in the GitOps repository, and how an environment's is changed.
 
     Raises:
-        InvalidInput: ``GITOPS_REPO`` is not set, or is no repository.
+        InvalidInput: ``GITOPS_REPO`` is not set, or is not a repository.
     """
     return GitOps(
         where=gitops_repository(settings),
@@ -82,7 +82,7 @@ def registry(settings: Settings, host: str = "", timeout: float = 30) -> Registr
     """Return the registry, by its name ECR or a plain one; that of ``ECR_REGISTRY`` unless another host is given.
 
     Raises:
-        InvalidInput: ``ECR_REGISTRY`` is not set, or is no host.
+        InvalidInput: ``ECR_REGISTRY`` is not set, or is not a host.
     """
     settings.require("ecr_registry")
     host = (host or settings.ecr_registry).partition("/")[0]

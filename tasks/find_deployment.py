@@ -54,7 +54,7 @@ def find_running(environment: Environment, actor: str, force: bool) -> tuple[Mov
     Raises:
         InvalidInput: it is promoted from nowhere, or what was deployed cannot be told.
         NotFound: nothing was deployed there.
-        NotProven: it is not there for ``SOAK_SECONDS`` yet; with ``force`` nobody asks.
+        NotProven: it is not there for ``SOAK_SECONDS`` yet; with ``force`` this isn't checked.
         AccessDenied, Unavailable: as the git server answers.
     """
     settings, log = load(), info()

@@ -123,7 +123,7 @@ def _argo_cd(settings: Settings, token: SecretStr) -> "ArgoCD":
 
 
 def look(environment: Environment) -> Health:
-    """Return what Argo CD says of an environment's health right now; empty if nobody can be asked."""
+    """Return what Argo CD says of an environment's health right now; empty if Argo CD can't be asked."""
     settings = load()
     if not settings.argocd_server or not settings.argocd_auth_token:
         return Health()

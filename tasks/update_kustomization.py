@@ -36,7 +36,7 @@ def update_kustomization(
         update: what to write.
         force: also replace a newer source commit by an older one.
         dry_run: only tell what would be written.
-        approval: who approved which changes, other ones are not written; ``None`` where nobody has to.
+        approval: who approved which changes, other ones are not written; ``None`` if no approval is needed.
         origin: where the images come from, if nothing was built for the update.
 
     Raises:
@@ -47,7 +47,7 @@ def update_kustomization(
     settings, logger = load(), get_run_logger()
     settings.require("ecr_registry")
     repository = replace(overlays(settings, update.environment), check_image=partial(_check_there, settings))
-    if repository.propose and not dry_run:  # a branch that nobody can be asked to merge is not pushed
+    if repository.propose and not dry_run:  # without a pull request the branch isn't pushed
         hub = github(settings, settings.gitops_repo)
         open_now = hub.under_review(proposal.branch_of(update.environment), repository.branch)
         repository = replace(repository, under_review=open_now)

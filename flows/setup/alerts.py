@@ -1,4 +1,4 @@
-"""Which events of this project somebody should hear of, and in which words: Prefect automations as data.
+"""Which events of this project people should hear of, and in which words: Prefect automations as data.
 
 What belongs to the project is told by the tag ``flowise`` that every deployment of prefect.yaml gives its runs. A
 Python caller's run has none: its failure is an exception there. Nothing here changes a run: a silent one may still be
@@ -35,7 +35,7 @@ set the run to Crashed and start it again, which is safe at any point.
 """
 
 LATE = """
-Nobody has picked it up for %(minutes)s: is a worker up? prefect worker start --pool {{ work_pool.name }}
+No worker has picked it up for %(minutes)s. Start one: prefect worker start --pool {{ work_pool.name }}
 """
 
 LOST = """Automation: {{ event.resource.name }}
@@ -53,7 +53,7 @@ def automations(blocks: Sequence[UUID], ui: str, stuck: int, late: int) -> list[
         blocks: the notification blocks.
         ui: address of the Prefect UI.
         stuck: seconds without a heartbeat after which a running run is told of.
-        late: seconds after which a run that nobody picks up is told of.
+        late: seconds after which a run that no worker picks up is reported.
     """
     link = f"{ui}/runs/flow-run/{{{{ flow_run.id }}}}"
     message = "Message: {{ flow_run.state.message }}\n"

@@ -45,7 +45,7 @@ AWS = {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"}
 NO_VARIABLE = {*AWS, "work_dir"}
 """Credentials, and what belongs to one machine; secrets go by their type."""
 DEFAULTS = {"approval_required": ",".join(ASKED_BY_DEFAULT), "dispatch_via": "prefect-event"}
-"""What runs of deployments have unless the environment of flowise-setup, or somebody in the UI, says otherwise."""
+"""What runs of deployments have unless the environment of flowise-setup, or the UI, says otherwise."""
 
 
 def main() -> int:

@@ -82,7 +82,7 @@ def work_pool(client: SyncPrefectClient, name: str, template: dict[str, Any]) ->
 
 
 def fixed_template(name: str) -> dict[str, Any]:
-    """Return a base job template in which whoever starts a run can change nothing.
+    """Return a base job template in which the person who starts a run can change nothing.
 
     Command and folder are this process's. With a command, a worker starts one process for a run; without, another one
     that only prepares it, which costs two seconds. The environment is a reference to a block, because a worker merges

@@ -38,7 +38,7 @@ class Terminal(DeliveryError):
 class Retryable(DeliveryError):
     """Another try may succeed: a network, a busy server, a lost race.
 
-    ``after`` is how many seconds the other side wants to be left alone first, if it said so.
+    ``after`` is how many seconds the server wants to be left alone first, if it said so.
     """
 
     after = 0.0
@@ -49,19 +49,19 @@ class InvalidInput(Terminal):
 
 
 class NotFound(Terminal):
-    """The other side answered, and said that the thing isn't there."""
+    """The server answered, and said that the thing isn't there."""
 
 
 class AccessDenied(Terminal):
-    """The other side answered, and refused these credentials."""
+    """The server answered, and rejected these credentials."""
 
 
 class LoginExpired(AccessDenied):
-    """The login was good, and is no longer; a new one may be."""
+    """The login has expired; a new one may work."""
 
 
 class RateLimited(Terminal):
-    """The other side takes no more calls for a while; the message says until when."""
+    """The server takes no more calls for a while; the message says until when."""
 
 
 class BuildFailed(Terminal):
@@ -77,7 +77,7 @@ class LimitReached(Terminal):
 
 
 class Rejected(Terminal):
-    """An operator said no, or nobody said anything in time."""
+    """An operator rejected it, or didn't answer in time."""
 
 
 class PushRefused(Terminal):
@@ -109,7 +109,7 @@ class UpdateFailed(Terminal):
 
 
 class Unavailable(Retryable):
-    """The other side cannot be reached, is overloaded or failed on its own account."""
+    """The server can't be reached, is overloaded, or failed by itself."""
 
 
 class LostRace(Retryable):

@@ -246,12 +246,12 @@ class Approval(Value):
     changes: tuple[ImageChange, ...] = ()
 
     def covers(self, changes: Sequence[ImageChange]) -> bool:
-        """Whether these are the changes that somebody approved."""
+        """Whether these are the changes that were approved."""
         return bool(self.by) and self.changes == tuple(changes)
 
 
 NOT_YET = Approval()
-"""Somebody has to approve, and nobody did so far."""
+"""An approval is needed, and there is none so far."""
 
 
 class UpdateResult(Value):
@@ -259,7 +259,7 @@ class UpdateResult(Value):
 
     ``commit`` holds this state, also when nothing had to change. ``changes`` and ``diff`` (a unified one) are what
     changed, or would have in a dry run. ``skipped`` says why nothing was written though something would change;
-    ``pending`` that nothing was, because nobody approved these changes. ``replaces`` is the source commit that was
+    ``pending`` that nothing was, because these changes aren't approved. ``replaces`` is the source commit that was
     deployed before, where it is known. ``proposed`` means that ``commit`` is on a branch of its own, for the pull
     request whose address is ``pull_request``.
     """

@@ -42,7 +42,7 @@ def one_run_in(environment: Environment) -> Iterator[None]:
 
 @contextmanager
 def one_build_of(image: str, inputs: str) -> Iterator[None]:
-    """Wait until nobody else builds this image of the same inputs.
+    """Wait until no other run builds this image of the same inputs.
 
     There are four limits for an image, ``slot-build-<image>-0`` to ``-3``, by the last digit of the inputs' name: one
     for each name would fill the UI, and one for all would have different commits wait for each other. They come after

@@ -36,4 +36,4 @@ def notify(kind: Kind, environment: str, subject: str, body: str) -> None:
         with get_client(sync_client=True) as client:
             client.request("POST", "/events", json=[event])
     except Exception as error:
-        get_run_logger().warning("Nobody is notified of %r: %s", subject, error)
+        get_run_logger().warning("The notification of %r was not sent: %s", subject, error)

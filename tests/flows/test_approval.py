@@ -274,7 +274,7 @@ def test_a_python_call_of_the_first_flow_asks_once(held: Installation) -> None:
 def test_nobody_in_time_is_rejected(held: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APPROVAL_TIMEOUT", "1")
     before = head(held.gitops)
-    with pytest.raises(Rejected, match="nobody approved it within 1 seconds"):
+    with pytest.raises(Rejected, match="no one approved it within 1 seconds"):
         update_flowise_deployment("production", "v6")
     assert head(held.gitops) == before
 

@@ -25,7 +25,7 @@ from tasks.core.errors import DeliveryError
 from tasks.core.registry.docker_config import IDENTITY
 
 Login = Callable[[str], tuple[str, str] | None]
-"""User and password for a registry's host; ``None`` where nobody has to log in."""
+"""User and password for a registry's host; ``None`` if no login is needed."""
 
 CREDENTIALS = "/moby.filesync.v1.Auth/Credentials"
 HEALTH = "/grpc.health.v1.Health/Check"
@@ -133,7 +133,7 @@ class Answers:
         host = next((value.decode() for number, value in fields(request) if number == 1), "")
         try:
             user, secret = self._login(host) or ("", "")
-        except DeliveryError:  # whoever needs this login will be told by the registry
+        except DeliveryError:  # the registry will report it if this login is needed
             return b""
         named = field(1, user.encode()) if user != IDENTITY else b""  # an identity token belongs to nobody
         return named + field(2, secret.encode()) if secret else b""

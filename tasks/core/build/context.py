@@ -1,7 +1,7 @@
-"""One commit of the source repository, fetched when somebody first needs it, as Docker build contexts.
+"""One commit of the source repository, fetched when it is first needed, as Docker build contexts.
 
 What the commit's images are made of is known from its folders alone; the files are fetched by the first build. From
-a server that knows no filters everything comes at once.
+a server without filters everything comes at once.
 """
 
 import shutil
@@ -123,7 +123,7 @@ class Source:
                 here = self._whole or self._fetch_folders()
                 self._files = listed(git.run(git.Remote(str(here)), "ls-tree", "-r", "-z", self.sha, directory=here))
                 if git.has(here, *(file.object for file in self._files.values())):
-                    self._whole = here  # nobody asked for the files: the server knows no filters
+                    self._whole = here  # the files weren't asked for: the server has no filters
             return self._files
 
     def _fetch_folders(self) -> Path:

@@ -2,7 +2,7 @@
 
 Only the commit, the folders on the way to a file and the file itself are fetched, one at a time, so that the cost
 does not grow with the repository (partial clone, git-rev-list(1) ``--filter=tree:0``), and none that is in the cache.
-From a server that knows no filters the whole commit comes at once and nothing more is asked for; a repository on this
+From a server without filters the whole commit comes at once and nothing more is asked for; a repository on this
 machine lends its objects, and nothing is fetched at all (gitrepository-layout(5), "objects/info/alternates").
 """
 

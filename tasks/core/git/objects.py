@@ -37,7 +37,7 @@ LARGEST = 64 << 20
 class Objects:
     """A reader for ``directory``, and for what is fetched into it later, until it is closed.
 
-    By git-cat-file(1) ``--batch``, from a repository beside it that shares its objects and knows no remote:
+    By git-cat-file(1) ``--batch``, from a repository beside it that shares its objects and has no remote:
     in the one that was fetched into, git would go and fetch each object that is not there.
     """
 

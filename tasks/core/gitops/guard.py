@@ -38,7 +38,7 @@ def objection(  # noqa: PLR0913 - not grouped yet
         further: tells of those before the newest, too, where it matters what was deployed earlier.
         source: the source repository, if it is known here.
         folder: for a copy of its commits.
-        force: whether only that counts which nobody can want.
+        force: whether only objections count that force can't overrule.
     """
     if origin and origin.restores:
         return _overtaken(origin, deployed)

@@ -1,4 +1,4 @@
-"""What other commits of the GitOps repository are to a deployed one, for somebody who has only so much time."""
+"""How other commits of the GitOps repository relate to a deployed one, within a time limit."""
 
 import dataclasses
 import time

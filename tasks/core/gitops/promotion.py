@@ -33,7 +33,7 @@ def running(
 def _by_hand(deployment: Deployment) -> InvalidInput:
     return InvalidInput(
         f"The overlay of {deployment.environment} was changed by hand since {deployment.commit[:7]} deployed "
-        f"{deployment.tag}: which source commit its images are of, nobody can tell.",
+        f"{deployment.tag}: it is not known which source commit its images are of.",
         f"Deploy to {deployment.environment} again, and promote that.",
     )
 

@@ -40,7 +40,7 @@ def propose(onto: Branch, proposal: Branch, change: Change, *, under_review: boo
         log: is called with what becomes of reviewers' commits.
 
     Raises:
-        LostRace: somebody pushed to the proposal's branch meanwhile.
+        LostRace: another push to the proposal's branch came first.
         Conflict: another branch's name is in the way.
         PushRefused, AccessDenied, Unavailable: as the git server answers.
     """

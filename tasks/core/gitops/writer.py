@@ -150,7 +150,7 @@ def update_as_deployed(
         raise InvalidInput(
             f"Commit {deployment.commit[:7]} deployed {deployment.tag} to {deployment.environment} "
             f"without a version of {' and '.join(missing)}.",
-            "Nobody can tell what ran then: choose another deployment.",
+            "It is not known what ran then: choose another deployment.",
         )
     entries = {image: named[spec.name] for image, spec in repository.images.specs.items()}
     digests = {f"{image}_digest": entry.digest for image, entry in entries.items()}
@@ -178,7 +178,7 @@ def write(  # noqa: PLR0913 - not grouped yet
 ) -> UpdateResult:
     """Write an update's images into its environment's overlay, commit and push.
 
-    The edit is made on the branch's head; when somebody else pushes first, it is made again on the new head.
+    The edit is made on the branch's head; if another push comes first, it is made again on the new head.
     Where it must not replace what is deployed, nothing is written and the result says why; where an approval is for
     other changes than those that would be written, neither, and the result is pending.
 
@@ -189,7 +189,7 @@ def write(  # noqa: PLR0913 - not grouped yet
         log: is called with each line of progress.
         force: also replace a newer source commit, and write again what was rolled back.
         dry_run: only tell what would be written, or why nothing would.
-        approval: who approved which changes; ``None`` where nobody has to.
+        approval: who approved which changes; ``None`` if no approval is needed.
         origin: where the images come from, if nothing was built for the update; its entries are written as they are.
 
     Raises:

@@ -38,7 +38,7 @@ def request(
     return (
         f"# {update.environment}: {update.tag}\n\n"
         f"{again}**{code(outcome.before(planned))} → {code(update.tag)}**\n\n"
-        f"Asked for by {literal(update.actor or 'nobody in particular')}. {HOW}\n\n"
+        f"Asked for by {literal(update.actor or 'an unknown caller')}. {HOW}\n\n"
         f"{markdown.origin(planned)}"
         f"## Source commits\n\n{source_commits.markdown(planned.replaces, update.sha or '', source, work_dir)}\n\n"
         f"## Images\n\n{markdown.changes(planned.changes)}\n{markdown.effect(planned)}"
@@ -57,11 +57,11 @@ def decision(planned: UpdateResult, approve: bool, approver: str, note: str) -> 
     """Return the operator's answer; name and note become one printable line each.
 
     Raises:
-        Rejected: the answer is no, or nobody's.
+        Rejected: the answer is no, or names no one.
     """
     by, words = one_line(approver), one_line(note)
     if not by:
-        raise Rejected(f"{planned.tag} is not approved for {planned.environment}: the answer names nobody.", AGAIN)
+        raise Rejected(f"{planned.tag} is not approved for {planned.environment}: the answer has no name.", AGAIN)
     if not approve:
         said = f"{planned.tag} is rejected for {planned.environment} by {by}{f': {words}' if words else ''}"
         raise Rejected(said.rstrip(".") + ". Nothing was written.", AGAIN)
@@ -71,7 +71,7 @@ def decision(planned: UpdateResult, approve: bool, approver: str, note: str) -> 
 def expired(planned: UpdateResult, seconds: int) -> Rejected:
     """Return the error for an answer that did not come."""
     return Rejected(
-        f"{planned.tag} is rejected for {planned.environment}: nobody approved it within {seconds} seconds. "
+        f"{planned.tag} is rejected for {planned.environment}: no one approved it within {seconds} seconds. "
         "Nothing was written.",
         AGAIN,
     )

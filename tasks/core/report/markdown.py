@@ -128,7 +128,7 @@ def _image_rows(image: BuiltImage) -> str:
 
 
 def whole(image: ImageRef | None) -> str:
-    """Return an image with its whole digest: whoever approves it has to be able to compare it."""
+    """Return an image with its whole digest: the approver has to be able to compare it."""
     return "not there" if image is None else code(str(image))
 
 

@@ -14,7 +14,7 @@ HAND = "changed by hand since"
 
 
 class Health(Value):
-    """What Argo CD, or nobody, says of an environment: its health's name, its words, and the images it sees running."""
+    """What Argo CD says of an environment, if asked: its health's name, its words, and the images it sees running."""
 
     status: str = ""
     words: str = ""

@@ -36,7 +36,7 @@ class Operations:
         return own if own and own.failed and not passing(own) and not TERMINATED.search(own.message) else None
 
     def needs_sync(self, app: Application) -> bool:
-        """Whether nobody is at it: the commit is known and not deployed, and no operation of it runs or has done it."""
+        """Whether a sync is needed: the commit is known, not deployed, and no operation of it runs or has done it."""
         if app.in_progress or not self._goal.compared(app):
             return False
         last, own = app.status.operation_state, self.own(app)
@@ -58,7 +58,7 @@ class Operations:
         return since is None or last.started_at is None or since >= last.started_at
 
     def intervention(self, app: Application) -> str:
-        """Say what a person did in Argo CD that keeps the commit away; empty if nobody did."""
+        """Say what a person did in Argo CD that keeps the commit away; empty otherwise."""
         last, own = app.status.operation_state, self.own(app)
         if last is None or app.in_progress:
             return ""

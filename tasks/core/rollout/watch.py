@@ -297,7 +297,7 @@ class _Watch:
             )
 
     def _sync(self, app: Application, within: float) -> None:
-        """Ask for a sync if nobody is at it, each time after a longer pause; automatic sync goes first.
+        """Ask for a sync if none is under way, each time after a longer pause; automatic sync goes first.
 
         Raises:
             AccessDenied, NotFound, Unavailable: as Argo CD answers.
@@ -351,7 +351,7 @@ class _Watch:
         last = app.status.operation_state
         words = last.message if last and self._operations.begun else "Argo CD had nothing to sync"
         for each in app.out_of_sync(workloads=False):
-            why = "left over; pruning is off" if each.requires_pruning else "somebody else writes it, it seems"
+            why = "left over; pruning is off" if each.requires_pruning else "another controller seems to write it"
             self._teller.say(f"{each} is OutOfSync ({why}), which is no reason to fail")
         return self._found("healthy", app, words)
 

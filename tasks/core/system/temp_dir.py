@@ -86,7 +86,7 @@ def _content(folder: Path) -> Path:
 
 
 def _remove(folder: Path) -> None:
-    # The lock's file last: what a killed run leaves meanwhile is still known to be nobody's.
+    # The lock's file last: what a killed run leaves meanwhile is still known to be abandoned.
     with suppress(RecursionError):  # deeper than any file system's own tools make it: it stays
         shutil.rmtree(_content(folder), ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)

@@ -57,7 +57,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     except re.error:  # a range from z to a
         pass
     raise InvalidInput(
-        f"SOURCE_PATHS: {pattern!r:.80} is no pattern, from character {end + 1} on.",
+        f"SOURCE_PATHS: {pattern!r:.80} is not a pattern, from character {end + 1} on.",
         "The patterns are those of GitHub Actions' paths filter, separated by commas; quote a character with \\.",
     )
 

@@ -75,7 +75,7 @@ class Receiver:
         self._paths = PathFilter(settings.source_paths)
 
     def verify(self, signature: str | None, body: Body) -> None:
-        """Make sure that a body comes from somebody who knows a secret; in constant time.
+        """Make sure that a body comes from a sender that knows a secret; in constant time.
 
         Raises:
             AccessDenied: it does not.
@@ -112,7 +112,7 @@ class Receiver:
             return self._merged(read(PullRequest), *names)
         if event == "ping":
             return _answer_ping(read(Ping))
-        # A hook may be set to send every event: those are no failures in GitHub's list of deliveries.
+        # A hook may be set to send every event: they must not look failed in GitHub's list of deliveries.
         return Ignored(f"The event {event!r:.60} starts nothing; push, pull_request and repository_dispatch do.")
 
     def _push(self, push: Push, key: str, delivery: str) -> Decision:
@@ -205,19 +205,21 @@ def _answer_ping(ping: Ping) -> Ignored:
 
 
 def _foreign(repository: Repository, ours: str, event: str, setting: str) -> Ignored | None:
-    # A webhook of an organization or an App delivers the events of all repositories: those are no failures.
+    # A webhook of an organization or an App delivers the events of all repositories: they must not look failed.
     if ours and repository.full_name.lower() == ours:
         return None
     return Ignored(f"A {event} of {repository.full_name!r:.100} starts nothing; {setting} is {ours or 'not set'}.")
 
 
 def _on_github(name: str, repository: str) -> str:
-    """``owner/name`` in lower case (GitHub knows no other), also of ``https://HOST/owner/name.git`` and ssh's forms."""
+    """``owner/name`` in lower case (GitHub ignores case), also of ``https://HOST/owner/name.git`` and ssh's forms."""
     path = repository
     if "://" in repository:
         path = urlsplit(repository).path.strip("/")
     elif "@" in repository:
         path = repository.partition(":")[2]
     if not ON_GITHUB.fullmatch(path):
-        raise InvalidInput(f"{name} is no repository on GitHub.", "Set it to owner/name: only GitHub sends webhooks.")
+        raise InvalidInput(
+            f"{name} is not a repository on GitHub.", "Set it to owner/name: only GitHub sends webhooks."
+        )
     return path.removesuffix(".git").lower()

@@ -134,7 +134,7 @@ def test_versions_and_commits_come_first_and_a_lack_before_them(source: Path, tm
 
 @pytest.mark.parametrize("name", ["", " \n", "\u200b\u202e"])
 def test_nobody_cannot_approve(name: str) -> None:
-    with pytest.raises(Rejected, match="names nobody"):
+    with pytest.raises(Rejected, match="has no name"):
         approval.decision(planned(), True, name, "")
 
 

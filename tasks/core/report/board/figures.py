@@ -1,4 +1,4 @@
-"""Delivery figures, from the GitOps history alone: how often, how fast, how well, and how soon mended."""
+"""Delivery figures, from the GitOps history alone: how often, how fast, how well, and how soon fixed."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
