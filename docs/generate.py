@@ -1,4 +1,4 @@
-"""Write the parts of README.md and docs/reference.md that are made from the code: `make docs`.
+"""Write the parts of README.md and of both references that are made from the code: `make docs`.
 
 With ``--check``, nothing is written, and the exit status says whether something is out of date.
 """
@@ -20,7 +20,8 @@ from tasks.core.images import Images
 from tasks.core.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
-README, REFERENCE = PROJECT / "README.md", PROJECT / "docs" / "reference.md"
+README = PROJECT / "README.md"
+REFERENCES = (PROJECT / "docs/reference.md", PROJECT / "docs/vi/reference.md")
 
 FIRST = ("source_repo", "gitops_repo", "ecr_registry", "gitops_token", "dispatch_via", "approval_required")
 """What an installation needs, or decides, before anything else."""
@@ -130,12 +131,15 @@ def error_table() -> str:
     return "| error | retried | meaning |\n| --- | --- | --- |\n" + "".join(rows)
 
 
+TABLES: dict[str, Callable[[], str]] = {
+    "parameters": lambda: "\n".join(parameters(flow) for flow in FLOWS),
+    "settings": all_settings,
+    "images": images,
+    "errors": error_table,
+}
 PARTS: list[tuple[Path, str, Callable[[], str]]] = [
     (README, "settings", lambda: settings_table(list(FIRST))),
-    (REFERENCE, "parameters", lambda: "\n".join(parameters(flow) for flow in FLOWS)),
-    (REFERENCE, "settings", all_settings),
-    (REFERENCE, "images", images),
-    (REFERENCE, "errors", error_table),
+    *((page, name, make) for page in REFERENCES for name, make in TABLES.items()),
 ]
 
 
