@@ -3,7 +3,7 @@
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 
-SCHEDULES = {"nightly": "deploy-to-k8s/deploy-to-k8s", "watch": "watch-source/watch-source"}
+SCHEDULES = {"nightly": "deploy-to-k8s/deploy-to-k8s", "watch": "watch-source/watch-source", "drift": "drift/drift"}
 """The deployments with a schedule, by what prefect.yaml calls its switch."""
 
 TRIGGER = "flowise-image-updated"
