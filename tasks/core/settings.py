@@ -211,7 +211,7 @@ class Settings(BaseSettings):
     images: Annotated[Images, NoDecode, BeforeValidator(_json)] = Field(
         default_factory=Images,
         description="The two images, where they differ from Flowise's: JSON with the keys `server` and `ui`, each with"
-        " `name`, `manifest_name`, `dockerfile`, `context`, `paths`, `build_args`, `platform` as needed.",
+        " `name`, `manifest_name`, `dockerfile`, `target`, `context`, `paths`, `build_args`, `platform` as needed.",
     )
     auto_rollback: Annotated[tuple[Environment, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (),
