@@ -64,7 +64,9 @@ def emit(update: ImageUpdate, force: bool = False) -> None:
 
     def post() -> None:
         with get_client(sync_client=True) as client:
-            client.request("POST", "/events", json=[event])
+            answer = client.request("POST", "/events", json=[event])
+            if answer.content:
+                answer.json()  # a proxy's or a login page has taken nothing
 
     try:
         patiently(post)

@@ -42,7 +42,10 @@ def _behind(proxy: Proxy, *, auto_sync: bool) -> Iterator[ArgoCD]:
         closing(ArgoCD(url, SecretStr(argo.token), timeout=1, refresh_timeout=1)) as client,
     ):
         branch.append(PUSHED)
-        yield client
+        try:
+            yield client
+        finally:
+            proxy.left = f"syncs asked for: {len(argo.syncs)}"
 
 
 def _roll_out(proxy: Proxy, *, auto_sync: bool) -> str:
@@ -59,7 +62,8 @@ def look(proxy: Proxy) -> str:
 
 def sync(proxy: Proxy) -> str:
     """Wait for a rollout that has to ask for its sync; that call is hit."""
-    return _roll_out(Proxy(proxy.fault, proxy.times, lambda method, _: method == "POST"), auto_sync=False)
+    proxy.hits = lambda method, _: method == "POST"
+    return _roll_out(proxy, auto_sync=False)
 
 
 def endpoint(proxy: Proxy) -> str:

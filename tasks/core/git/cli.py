@@ -23,6 +23,9 @@ from tasks.core.system.process import CommandFailed
 
 REDIRECTED = re.compile(r"The requested URL returned error: 3\d\d")
 
+NO_REF = "couldn't find remote ref"
+"""What git says of a branch that isn't there, and of any web page: it takes one for a list of no branches."""
+
 
 def run(where: Remote, *args: str, directory: Path | None = None, stdin: bytes = b"") -> str:
     """Run one git command that may talk to ``where``, and return what it printed.
@@ -47,23 +50,38 @@ def run_bytes(where: Remote, *args: str, directory: Path | None = None, stdin: b
     if REDIRECTED.search(said):
         raise _moved(where)
     failure = explain(said, where.url)
+    if NO_REF in said and (page := _page(where)):
+        failure = explain(page, where.url)
     secrets = [where.token.get_secret_value(), _basic(where)] if where.token else []
     raise type(failure)(process.redact(failure.message, secrets), process.redact(failure.hint, secrets))
 
 
 def _moved(where: Remote) -> InvalidInput:
     """Name the place a git server redirects to; git itself only says that it does."""
-    headers = {"Authorization": f"Basic {_basic(where)}"} if where.token else {}
-    url, to = f"{where.url.rstrip('/')}/info/refs", "elsewhere"
+    to = "elsewhere"
     with suppress(httpx.HTTPError, httpx.InvalidURL, KeyError):
-        answer = httpx.get(url, params={"service": "git-upload-pack"}, headers=headers, timeout=20)
-        new = httpx.URL(answer.headers["location"])
+        new = httpx.URL(_answer(where).headers["location"])
         to = f"to {new.copy_with(userinfo=b'', query=None, fragment=None)}".removesuffix("/info/refs")
     return InvalidInput(
         f"The git server redirects {where.url} {to}.",
         "Set GITOPS_REPO or SOURCE_REPO to the repository's own URL. Redirects are not followed, because they would "
         "send the token to another place.",
     )
+
+
+def _page(where: Remote) -> str:
+    """Return git's words for a web page, if one answers in the place of a git server; else nothing."""
+    with suppress(httpx.HTTPError, httpx.InvalidURL):
+        if where.url.startswith("http") and "text/html" in _answer(where).headers.get("content-type", ""):
+            return "fatal: info/refs not valid: is this a git repository? A web page answers."
+    return ""
+
+
+def _answer(where: Remote) -> httpx.Response:
+    """Ask a server for its branches as git does, and return the answer that git keeps to itself."""
+    headers = {"Authorization": f"Basic {_basic(where)}"} if where.token else {}
+    url = f"{where.url.rstrip('/')}/info/refs"
+    return httpx.get(url, params={"service": "git-upload-pack"}, headers=headers, timeout=20)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from tasks.core import git
-from tasks.core.errors import InvalidInput, LostRace, NotFound
+from tasks.core.errors import InvalidInput, LostRace, NotFound, Unavailable
 from tasks.core.git import Remote
 from tasks.core.git.branch import Branch, Identity
 from tasks.core.gitops import commit_message, guard, overlay, proposal
@@ -100,8 +100,9 @@ def fetch(branch: Branch) -> str:
         return branch.fetch()
     except NotFound:
         there = git.branches(branch.where)
-        if branch.name in there:
-            raise
+        if branch.name in there:  # a page that was there for a moment has no branches
+            problem = f"{branch.where.url} has a branch {branch.name}, and could not fetch it."
+            raise Unavailable(problem, "If this stays so, fetch it by hand to see why.") from None
         names = listed(there, 10) or "none"
         problem = f"{branch.where.url} has no branch {branch.name}."
         raise NotFound(problem, f"Branches there: {names}. Set GITOPS_BRANCH.") from None

@@ -255,7 +255,7 @@ class GitHub:
             raise self._moved(str(error).partition(", please")[0]) from None
         except requests.RequestException as error:
             raise Unavailable(
-                f"GitHub at {urlsplit(self._api_url).netloc} cannot be reached: {error}.",
+                f"GitHub at {urlsplit(self._api_url).netloc} cannot be reached: {_cause(error)}.",
                 "Check GITHUB_API_URL and the network.",
             ) from None
         finally:
@@ -291,6 +291,17 @@ class GitHub:
                 "Check its name and the token's scopes; GitHub answers 404 for private repositories without access.",
             )
         return InvalidInput(f"GitHub refused a call for {self._repository}: {said}")
+
+
+def _cause(error: requests.RequestException) -> str:
+    """Return the words of what lies at the bottom; requests and urllib3 wrap it in their own objects' names."""
+    cause: object = error
+    while isinstance(cause, BaseException) and cause.args:
+        inner = getattr(cause, "reason", None) or cause.args[-1]
+        if not isinstance(inner, (BaseException, str)):
+            break
+        cause = inner
+    return one_line(str(cause)).rpartition(": ")[2].rstrip(".")
 
 
 def _reasons(data: object) -> str:

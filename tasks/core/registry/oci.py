@@ -141,13 +141,15 @@ class Registry:
         manifest = self._call("GET", f"{repository}/manifests/{digest}", repository, {"Accept": MANIFESTS})
         if manifest.status_code == httpx.codes.NOT_FOUND:
             raise NotFound(f"{self.host} has no {repository}@{digest}.", "Run again with force, to build it again.")
-        self._call(
+        put = self._call(
             "PUT",
             f"{repository}/manifests/{tag}",
             repository,
             {"Content-Type": manifest.headers["content-type"]},
             manifest.content,
         )
+        if put.status_code != httpx.codes.CREATED and self.digest(repository, tag) != digest:  # a proxy's page, say
+            raise Unavailable(f"{self.host} answers {put.status_code}, but {repository}:{tag} is not at {digest}.")
 
     def _call(
         self, method: str, path: str, repository: str, headers: Mapping[str, str] | None = None, content: bytes = b""
@@ -199,7 +201,9 @@ class Registry:
                 "If it is to be used over plain HTTP, set REGISTRY_PLAIN_HTTP=true, and list it in the engine's"
                 " insecure-registries.",
             )
-        return Unavailable(f"The registry {self.host} cannot be reached: {why}.", "Check ECR_REGISTRY and the network.")
+        return Unavailable(
+            f"The registry {self.host} cannot be reached: {why.rstrip('.')}.", "Check ECR_REGISTRY and the network."
+        )
 
     def _exchange(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Response:  # noqa: ANN401
         return request_with_deadline(self._http, method, url, self._timeout, LARGEST, **options)

@@ -196,7 +196,7 @@ class ArgoCD:
         raise self._explain(answer, name)
 
     def _unreachable(self, said: str) -> DeliveryError:
-        what = f"Argo CD at {self.host} cannot be reached: {said}."
+        what = f"Argo CD at {self.host} cannot be reached: {said.rstrip('.')}."
         if "CERTIFICATE_VERIFY_FAILED" in said:
             return InvalidInput(what, CERTIFICATE)
         if "WRONG_VERSION_NUMBER" in said:

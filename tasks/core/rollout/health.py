@@ -49,7 +49,7 @@ def check_endpoint(
             last = answer
     kind = RolloutFailed if errors == tries else Inconclusive
     raise kind(
-        f"{url} is not healthy after {tries} {'tries' if tries > 1 else 'try'}. Its last answer: {last}.",
+        f"{url} is not healthy after {tries} {'tries' if tries > 1 else 'try'}. Its last answer: {last.rstrip('.')}.",
         "Check the pods and the ingress; the setting is the environment's *_ENDPOINT with HEALTH_PATH.",
     )
 

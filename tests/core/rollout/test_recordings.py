@@ -130,8 +130,22 @@ def images_of(replay: Replay, commit: str) -> list[ImageRef]:
     return [ImageRef(name, name, digest=digest) for name, _, digest in parts]
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: f"{scene.name}-{scene.end}-{scene.seconds:g}")
-def test_what_a_rollout_makes_of_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass(frozen=True)
+class Played:
+    """What a rollout made of a recording: its end, what was heard and when, the seconds, and the calls."""
+
+    end: Rollout | RolloutFailed | Inconclusive
+    heard: list[tuple[float, str]]
+    seconds: float
+    calls: list[str]
+
+    def said(self, words: str) -> float:
+        """Tell by when words were said."""
+        return min([second for second, line in self.heard if words in line], default=1e9)
+
+
+def play(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Played:
+    """Replay a recording against a rollout."""
     clock, heard = stopped(monkeypatch), []
     replay = Replay(scene.name, clock, scene.until)
     scene.prepare(replay)
@@ -140,17 +154,22 @@ def test_what_a_rollout_makes_of_it(scene: Scene, monkeypatch: pytest.MonkeyPatc
     goal, patience = Goal(commit, images_of(replay, commit), Commits(commit, newer)), Patience(scene.timeout, 5, 60)
     with replayed(replay) as url, closing(ArgoCD(url, SecretStr("token"))) as argo:
         try:
-            end: object = wait_for_rollout(
+            end: Rollout | RolloutFailed | Inconclusive = wait_for_rollout(
                 argo, "flowise-dev", goal, patience, lambda line: heard.append((clock.now, line))
             )
         except (RolloutFailed, Inconclusive) as error:
             end, _ = error, heard.append((clock.now, error.message))
-    said = min([second for second, line in heard if scene.reason in line], default=1e9)
-    assert ENDS[type(end)] == scene.end, (end, heard)
-    assert said <= scene.by or not scene.reason, heard
-    assert clock.now <= scene.seconds
+    return Played(end, heard, clock.now, replay.calls)
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: f"{scene.name}-{scene.end}-{scene.seconds:g}")
+def test_what_a_rollout_makes_of_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = play(scene, monkeypatch)
+    assert ENDS[type(played.end)] == scene.end, (played.end, played.heard)
+    assert played.said(scene.reason) <= scene.by or not scene.reason, played.heard
+    assert played.seconds <= scene.seconds
     if scene.end == PROVEN:
-        assert end.status == "healthy"
+        assert played.end.status == "healthy"
     elif scene.end == UNKNOWN:
-        assert "Nothing was undone" in end.hint
-    assert sum(call.startswith("POST") for call in replay.calls) == (scene.prepare is waits_for_us), "a needless sync"
+        assert "Nothing was undone" in played.end.hint
+    assert sum(call.startswith("POST") for call in played.calls) == (scene.prepare is waits_for_us), "a needless sync"
