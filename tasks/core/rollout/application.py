@@ -266,7 +266,7 @@ class Application(Said):
         last = self.status.operation_state
         complaints = [f"{each.type}: {each.message}" for each in self.status.conditions if each.type.endswith("Error")]
         failed = [
-            _line(each, each.hook_phase if each.status == "Synced" else each.status)
+            _line(each, each.status if each.status == "SyncFailed" else each.hook_phase)
             for each in (last.sync_result.resources if last else ())
             if each.failed
         ]

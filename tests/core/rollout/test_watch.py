@@ -708,3 +708,131 @@ class TestArgoCDAsItMayBe:
         world.app.step = opened
         assert world.wait().revision == PUSHED
         assert calls.count("sync") == 1
+
+
+def answered(world: World, change: Callable[[dict[str, object]], None]) -> None:
+    """Change each of the stand-in's answers, from now on."""
+    answer = world.app.answer
+
+    def changed() -> dict[str, object]:
+        app = answer()
+        change(app)
+        return app
+
+    world.app.answer = changed
+
+
+class TestWhatElseASyncHas:
+    """Hooks after it, other kinds of workloads, other tokens, other hands."""
+
+    @pytest.mark.parametrize(("hook", "phase"), [("PostSync", "Failed"), ("PostSync", "Error")])
+    def test_a_hook_after_the_sync_fails(self, world: World, hook: str, phase: str) -> None:
+        """Argo CD counts the operation as failed then, though everything was applied."""
+        world.push(PUSHED)
+        world.app.outcome, world.app.message = "Failed", "one or more synchronization tasks completed unsuccessfully"
+        applied = {"kind": "Deployment", "name": "flowise-server", "status": "Synced", "hookPhase": "Running"}
+        smoke = {"kind": "Job", "name": "smoke", "hookType": hook, "hookPhase": phase, "message": "backoff limit"}
+        answered(world, lambda app: results(app, [applied, smoke]))
+        with pytest.raises(RolloutFailed, match=f"{hook} hook Job smoke is {phase}: backoff limit"):
+            world.wait()
+
+    def test_a_hook_after_a_failed_sync_is_named_and_decides_nothing(self, world: World) -> None:
+        """A SyncFail hook that worked has cleaned up; what failed is what made it run."""
+        world.push(PUSHED)
+        world.app.outcome, world.app.message = "Failed", "one or more objects failed to apply"
+        broken = {"kind": "Deployment", "name": "flowise-server", "status": "SyncFailed", "message": "immutable"}
+        tidied = {"kind": "Job", "name": "tidy", "hookType": "SyncFail", "hookPhase": "Succeeded"}
+        answered(world, lambda app: results(app, [broken, tidied]))
+        with pytest.raises(RolloutFailed, match="Deployment flowise-server is SyncFailed: immutable") as caught:
+            world.wait()
+        assert "tidy" not in caught.value.message
+
+    def test_a_hook_that_still_runs_is_waited_for(self, world: World, clock: Clock) -> None:
+        """The pods are there and healthy; the smoke test that decides is not over."""
+        world.push(PUSHED)
+        world.app.operation_steps = 12
+        smoke = {"kind": "Job", "name": "smoke", "hookType": "PostSync", "hookPhase": "Running"}
+        answered(world, lambda app: results(app, [smoke]))
+        assert world.wait().revision == PUSHED
+        assert clock.now >= 50
+        assert any("an operation is in progress: Running" in line for line in world.heard)
+
+    def test_a_hook_that_failed_long_ago_is_not_ours(self, world: World) -> None:
+        world.push(PUSHED)
+        old = {"kind": "Job", "name": "smoke", "hook": True, "health": {"status": "Degraded", "message": "in May"}}
+        answered(world, lambda app: app["status"]["resources"].append(old))
+        assert world.wait().status == "healthy"
+        assert not any("smoke" in line for line in world.heard)
+
+    def test_a_stateful_set_is_waited_for_and_refuted_like_a_deployment(self, world: World) -> None:
+        world.app.kind = "StatefulSet"
+        world.push(PUSHED)
+        world.app.after_sync = [("Progressing", "Waiting for 1 pods to be ready..."), HEALTHY]
+        assert world.wait().status == "healthy"
+        assert f"{NAME}: StatefulSet flowise-server is Progressing: Waiting for 1 pods to be ready..." in world.heard
+        world.push(LATER)
+        world.app.after_sync = [PROGRESSING, ("Degraded", "pod flowise-server-0 crashes")]
+        with pytest.raises(RolloutFailed, match="StatefulSet flowise-server is Degraded: pod flowise-server-0 crashes"):
+            world.wait(LATER)
+
+    def test_a_stateful_set_that_differs_is_no_left_over(self, world: World) -> None:
+        world.app.kind = "StatefulSet"
+        world.push(PUSHED)
+        differs = {"kind": "StatefulSet", "name": "flowise-server", "status": "OutOfSync"}
+        answered(world, lambda app: drift(app, differs))
+        with pytest.raises(Inconclusive, match="it is OutOfSync: StatefulSet flowise-server"):
+            world.wait()
+
+    def test_what_another_controller_writes_is_named_and_no_reason_to_fail(self, world: World) -> None:
+        """A HorizontalPodAutoscaler's own object, or a webhook's certificate bundle, is never as the commit has it."""
+        world.push(PUSHED)
+        written = {"kind": "HorizontalPodAutoscaler", "name": "flowise-server", "status": "OutOfSync"}
+        answered(world, lambda app: drift(app, written))
+        assert world.wait().status == "healthy"
+        assert any(
+            "HorizontalPodAutoscaler flowise-server is OutOfSync" in line and "no reason to fail" in line
+            for line in world.heard
+        )
+        assert not world.argo.syncs, "which would change nothing"
+
+    def test_an_autoscaler_s_replicas_in_the_workload_are_not_taken_for_a_rollout(self, world: World) -> None:
+        """The manifest sets replicas, the autoscaler others: nobody can tell that from a stale cache, so: unknown."""
+        world.push(PUSHED)
+        scaled = {"kind": "Deployment", "name": "flowise-server", "status": "OutOfSync"}
+        answered(world, lambda app: drift(app, scaled))
+        with pytest.raises(Inconclusive, match="it is OutOfSync: Deployment flowise-server") as caught:
+            world.wait()
+        assert "Nothing was undone" in caught.value.hint
+
+    def test_a_project_role_s_token_syncs_like_an_account_s(self, argo: sandbox.ArgoCD, world: World) -> None:
+        """It may be good for its own project alone, which then has to be named."""
+        world.app.project, world.app.auto_sync = "flowise", False
+        world.push(PUSHED)
+        assert world.wait(project="flowise").revision == PUSHED
+        assert world.argo.syncs == [{"name": NAME, "prune": False, "project": "flowise"}]
+
+    def test_a_project_role_that_may_not_sync_is_named_with_what_it_may_not(self, world: World) -> None:
+        world.app.project, world.app.auto_sync = "flowise", False
+        world.push(PUSHED)
+        said = "permission denied: applications, sync, flowise/flowise-dev, sub: proj:flowise:ci, iat: 2026-11-25"
+        world.argo.refusals.append(error(DENIED, said))
+        with pytest.raises(AccessDenied) as caught:
+            world.wait(project="flowise")
+        assert said in caught.value.message
+
+
+def results(app: dict[str, object], resources: list[dict[str, object]]) -> None:
+    """Give the commit's own operation these results."""
+    state = app["status"].get("operationState", {})
+    if state.get("operation", {}).get("sync", {}).get("revision") == PUSHED:
+        app["status"]["operationState"] = {**state, "syncResult": {"revision": PUSHED, "resources": resources}}
+
+
+def drift(app: dict[str, object], resource: dict[str, object]) -> None:
+    """Have a resource differ from each commit, whatever is synced."""
+    named = [each for each in app["status"]["resources"] if each["kind"] != resource["kind"]]
+    app["status"] = {
+        **app["status"],
+        "resources": [*named, resource],
+        "sync": {**app["status"]["sync"], "status": "OutOfSync"},
+    }
