@@ -30,6 +30,9 @@ TOKEN = re.compile("[!-~]+")
 
 URL = TypeAdapter(HttpUrl)
 
+WRAPPER = re.compile(r"^(HTTPS?Connection(Pool)?\([^)]*\)|<[^>]*>): ")
+"""Objects that urllib3 names before its words."""
+
 BUSY = (requests.codes.request_timeout, requests.codes.too_many_requests)
 
 REDIRECTS = (requests.codes.temporary_redirect, requests.codes.permanent_redirect)
@@ -301,7 +304,7 @@ def _cause(error: requests.RequestException) -> str:
         if not isinstance(inner, (BaseException, str)):
             break
         cause = inner
-    return one_line(str(cause)).rpartition(": ")[2].rstrip(".")
+    return WRAPPER.sub("", one_line(str(cause))).rstrip(".")
 
 
 def _reasons(data: object) -> str:

@@ -123,6 +123,20 @@ def test_what_is_not_githubs_answer_is_told_in_words(answer: Response, hub: GitH
         Client(NAME, SecretStr(TOKEN), hub.url).propose("flowise/dev", "main", "title", "text")
 
 
+def test_a_github_that_is_not_there_is_told_in_words_of_the_network(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert re.fullmatch(
+        rf"GitHub at 127\.0\.0\.1:{port} cannot be reached: .*Connection refused\.",
+        refusal(f"http://127.0.0.1:{port}").message,
+    )
+    with served(PlainTextResponse("here"), certificate=self_signed(tmp_path)) as url:
+        said = refusal(url).message
+    assert "CERTIFICATE_VERIFY_FAILED" in said
+    assert "object at" not in said
+    assert "Pool(" not in said
+
+
 def test_a_pull_request_is_looked_at_and_closed_with_a_reason(hub: GitHub, gitops: Path) -> None:
     client = Client(NAME, SecretStr(TOKEN), hub.url)
     assert not client.under_review("flowise/dev", "main")
