@@ -84,7 +84,9 @@ OptionalSha = Annotated[Annotated[str, Field(pattern=rf"^({SHA_PATTERN})?$")] | 
 OptionalDigest = Annotated[
     Annotated[str, Field(pattern=rf"^({DIGEST_PATTERN})?$")] | None, _Optional, _text(DIGEST_PATTERN)
 ]
-OptionalLine = Annotated[Line | None, _Optional, WithJsonSchema({"type": "string", "pattern": LINE_PATTERN})]
+OptionalLine = Annotated[
+    Line | None, _Optional, WithJsonSchema({"type": "string", "pattern": LINE_PATTERN, "maxLength": LINE})
+]
 
 
 class Value(BaseModel):

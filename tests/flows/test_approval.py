@@ -262,7 +262,7 @@ def test_a_python_call_waits_in_its_process(held: Installation) -> None:
     assert head(held.gitops) == result.commit
 
 
-def test_a_python_call_of_the_first_flow_asks_once(held: Installation) -> None:
+def test_a_python_call_of_the_first_flow_asks_once(held: Installation, docker_host: str) -> None:
     answering = answer_soon(held, "production main", YES)
     result = deploy_to_k8s(environment="production", ref="main")
     answering.join()
@@ -293,16 +293,16 @@ def test_nothing_to_approve_is_not_asked(held: Installation, monkeypatch: pytest
 
 def test_an_operator_sees_where_a_promotion_and_a_rollback_come_from(served: Installation) -> None:
     one, two = (git(served.source, "rev-parse", ref).decode().strip() for ref in ("v1.0.0^{commit}", "main"))
-    digests = [f"sha256:{character * 64}" for character in "12"]
-    first = update_flowise_deployment("production", "v1", one, *[digests[0]] * 2)
+    names = ("flowise-server", "flowise-ui")
+    digests = [[served.images.push(name, tag, tag) for name in names] for tag in ("approved-1", "approved-2")]
+    first = update_flowise_deployment("production", "v1", one, *digests[0])
     before = show(served.gitops, "main", PRODUCTION)
-    there = update_flowise_deployment("staging", "v2", two, *[digests[1]] * 2)
+    there = update_flowise_deployment("staging", "v2", two, *digests[1])
 
     run = start("promote", parameters={"environment": "production"})
     shown = question(served, reached(served, run.id, "Suspended"))
     assert f"Promoted from `staging {there.commit}`" in shown
-    assert f"@{digests[0][:19]}" in shown
-    assert f"@{digests[1][:19]}" in shown
+    assert all(digest in shown for digest in digests[0] + digests[1])
     assert f"+ {two[:7]} perf(server)" in shown
     resume(served, run.id, YES)
     reached(served, run.id, "Completed")

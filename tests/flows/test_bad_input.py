@@ -64,7 +64,7 @@ def test_a_tag_version_that_makes_no_tag(installation: Installation, version: st
         deploy_to_k8s(tag_version=version)
 
 
-def test_a_missing_dockerfile(installation: Installation) -> None:
+def test_a_missing_dockerfile(installation: Installation, docker_host: str) -> None:
     commit(installation.source, "main", {"packages/ui/Dockerfile": None}, "build: lose a Dockerfile")
     fails(NotFound, "packages/ui/Dockerfile", "flowise-ui")
 

@@ -175,7 +175,7 @@ def test_a_run_says_what_it_does(building: Installation) -> None:
     assert result.update.commit in artifacts[0]["data"]
 
 
-def test_build_output_reaches_the_task_s_log_in_the_ui(installation: Installation) -> None:
+def test_build_output_reaches_the_task_s_log_in_the_ui(installation: Installation, docker_host: str) -> None:
     unique(installation.source)
     assert installation.run("-c", ONE_LINE.format("dev")).returncode == 0
     build = next(run for run in installation.task_runs() if run["name"].startswith("build-server"))
