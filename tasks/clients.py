@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
 from pydantic import SecretStr, ValidationError
 
 from tasks.core import git
@@ -205,6 +207,9 @@ def _ecr_client(settings: Settings) -> Any:  # noqa: ANN401 - boto3 makes the cl
 
 
 def _exists(block_type: str, name: str) -> bool:
+    if not PREFECT_API_URL.value() and not (FlowRunContext.get() or TaskRunContext.get()):
+        return False  # outside of a run, asking would start Prefect's temporary server
+
     def read() -> bool:
         with get_client(sync_client=True) as client:
             try:
