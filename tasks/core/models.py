@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, NamedTuple, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from tasks.core.errors import InvalidInput
@@ -72,21 +72,12 @@ Ref = Annotated[str, Field(pattern=REF_PATTERN)]
 Line = Annotated[str, Field(max_length=LINE, pattern=LINE_PATTERN), AfterValidator(_one_printable_line)]
 
 
-def _text(pattern: str) -> WithJsonSchema:
-    """Describe an optional text as a text, so that the Run form has a plain field for it instead of tabs."""
-    return WithJsonSchema({"type": "string", "pattern": rf"^({pattern})?$"})
-
-
 # The patterns let "" through, so that a JSON schema made of them (the Run form's) does, too.
 _Optional = BeforeValidator(_empty_is_none)
-OptionalTag = Annotated[Annotated[str, Field(pattern=rf"^({TAG_PATTERN})?$")] | None, _Optional, _text(TAG_PATTERN)]
-OptionalSha = Annotated[Annotated[str, Field(pattern=rf"^({SHA_PATTERN})?$")] | None, _Optional, _text(SHA_PATTERN)]
-OptionalDigest = Annotated[
-    Annotated[str, Field(pattern=rf"^({DIGEST_PATTERN})?$")] | None, _Optional, _text(DIGEST_PATTERN)
-]
-OptionalLine = Annotated[
-    Line | None, _Optional, WithJsonSchema({"type": "string", "pattern": LINE_PATTERN, "maxLength": LINE})
-]
+OptionalTag = Annotated[Annotated[str, Field(pattern=rf"^({TAG_PATTERN})?$")] | None, _Optional]
+OptionalSha = Annotated[Annotated[str, Field(pattern=rf"^({SHA_PATTERN})?$")] | None, _Optional]
+OptionalDigest = Annotated[Annotated[str, Field(pattern=rf"^({DIGEST_PATTERN})?$")] | None, _Optional]
+OptionalLine = Annotated[Line | None, _Optional]
 
 
 class Value(BaseModel):
