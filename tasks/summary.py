@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import httpx
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -15,6 +16,7 @@ from tasks.core.models import DeployResult, ImageUpdate, UpdateResult
 from tasks.core.report import failure, links, markdown, outcome
 from tasks.core.settings import load
 from tasks.core.system.http import within
+from tasks.runtime.server import patiently
 from tasks.runtime.web import web
 
 SECONDS = 5.0
@@ -23,7 +25,7 @@ SECONDS = 5.0
 
 def summarize_deploy(result: DeployResult) -> None:
     """Leave the first flow's summary in the run's artifacts, and as the newest under its key."""
-    create_markdown_artifact(
+    _leave(
         markdown.deployed(result) + links.of_deploy(result, load()),
         key=f"deploy-{result.environment}",
         description=f"{result.tag} to {result.environment}",
@@ -32,7 +34,7 @@ def summarize_deploy(result: DeployResult) -> None:
 
 def summarize_update(update: ImageUpdate, result: UpdateResult) -> None:
     """Leave the second flow's summary in the run's artifacts, and as the newest under its key."""
-    create_markdown_artifact(
+    _leave(
         markdown.updated(result) + _commits(update, result) + links.of_update(result, load()),
         key=f"{'dry-run' if outcome.state_name(result) == 'DryRun' else 'update'}-{result.environment}",
         description=f"{result.tag} in {result.environment}",
@@ -58,11 +60,19 @@ def summarize_failure(flow: str, parameters: Mapping[str, Any], error: Exception
     environment = parameters.get("environment", "dev")
     kind = "deploy" if flow == "deploy_to_k8s" else "update"
     what = next(filter(None, (parameters.get(name) for name in ("tag", "ref", "to"))), flow)
-    create_markdown_artifact(
+    _leave(
         failure.page(f"{environment}: {what}", error, web().run(str(flow_run.id))),
         key=f"{kind}-{environment}",
         description=f"{what} to {environment} failed",
     )
+
+
+def _leave(page: str, key: str, description: str) -> None:
+    """Leave a page in the run's artifacts; a server that stays away fails nothing that is done."""
+    try:
+        patiently(partial(create_markdown_artifact, page, key=key, description=description))
+    except (DeliveryError, httpx.HTTPError) as error:
+        get_run_logger().warning("The summary %s was not saved: %s", key, error)
 
 
 def show_rollout(result: UpdateResult, lines: Sequence[str]) -> None:
