@@ -136,9 +136,14 @@ class Installation:
 
 @pytest.fixture
 def installation(
-    source: Path, gitops: Path, images: Registry, server: PrefectServer, monkeypatch: pytest.MonkeyPatch
+    source: Path,
+    gitops: Path,
+    images: Registry,
+    server: PrefectServer,
+    docker_host: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Installation:
-    """Both repositories new, the registry and the server shared; the settings are in the environment."""
+    """Both repositories new, the registry, the engine and the server shared; the settings are in the environment."""
     monkeypatch.setenv("SOURCE_REPO", str(source))
     monkeypatch.setenv("GITOPS_REPO", str(gitops))
     monkeypatch.setenv("ECR_REGISTRY", images.host)
