@@ -10,6 +10,7 @@ from flows import deploy_to_k8s, update_flowise_deployment
 from tasks.core.manifests.render import kustomize
 from tests.flows.conftest import Installation
 from tests.sandbox.repositories import commit, git, head, log, show
+from tests.sandbox.until import until
 
 DEV = "argocd/apps/flowise/overlays/dev/kustomization.yaml"
 ONE_LINE = "from flows import deploy_to_k8s as d; print(d(environment='{}', ref='main').model_dump_json())"
@@ -69,8 +70,12 @@ def test_the_same_commit_again_builds_and_commits_nothing(building: Installation
     assert (second.server.built, second.ui.built, second.update.changed) == (False, False, False)
     assert second.server.digest == first.server.digest
     assert second.update.commit == first.update.commit == head(building.gitops)
-    states = {run["name"].split()[0]: run["state"]["name"] for run in reversed(building.task_runs())}
-    assert states["build-server"] == states["build-ui"] == "Cached"
+
+    def states() -> list[str]:
+        newest = {run["name"].split()[0]: run["state"]["name"] for run in reversed(building.task_runs())}
+        return [newest[name] for name in ("build-server", "build-ui")]
+
+    assert until(lambda: states() == ["Cached", "Cached"])
 
 
 def test_a_new_process_for_another_environment_builds_nothing(building: Installation) -> None:
