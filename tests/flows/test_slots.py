@@ -1,8 +1,6 @@
 """Slots of Prefect's global concurrency limits, on a real server that goes away while they are held."""
 
 import threading
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from uuid import UUID
 
@@ -15,6 +13,7 @@ from tasks.runtime import concurrency
 from tasks.runtime.concurrency import one_build_of
 from tests.sandbox.prefect_server import PrefectServer
 from tests.sandbox.processes import free_port
+from tests.sandbox.until import until
 
 INPUTS = "inputs-1-0a1b2c3d"
 LIMIT = "slot-build-slots-test-0"
@@ -28,13 +27,6 @@ def taken(server: PrefectServer) -> UUID:
     with get_client(sync_client=True) as client:
         lease = client.increment_concurrency_slots_with_lease([LIMIT], 1, "concurrency", 60).json()["lease_id"]
     return UUID(lease)
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def active(server: PrefectServer) -> int:
