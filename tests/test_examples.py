@@ -19,7 +19,7 @@ import yaml
 from botocore.loaders import Loader
 
 from tasks.core.models import ENVIRONMENTS
-from tests.sandbox.processes import free_port, running
+from tests.sandbox.processes import answers, free_port, running
 
 PROJECT = Path(__file__).parents[1]
 EXAMPLES = PROJECT / "docs" / "examples"
@@ -163,7 +163,7 @@ def nginx(folder: Path) -> Iterator[str]:
         with running(
             ["nginx", "-c", str(folder / "nginx.conf"), "-p", str(folder)],
             log=folder / "nginx.log",
-            ready=lambda: httpx.get(url, verify=False, trust_env=False).status_code > 0,
+            ready=lambda: answers(url, verify=False),
             timeout=30,
         ):
             yield url
