@@ -1,7 +1,8 @@
 """``flowise-board``: read-only pages about what was deployed where, for a browser.
 
-Nothing here changes anything, and nothing asks who is there: it listens on loopback unless told otherwise, and
-belongs behind the proxy that guards the Prefect UI.
+Nothing here changes anything but an approval's answer, which needs a person whom the proxy has let in. The other pages
+ask nobody who is there: it listens on loopback unless told otherwise, and belongs behind the proxy that guards the
+Prefect UI.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from prefect.logging import get_logger
 
+from flows import board_approvals
 from flows.overview import overview
 from tasks.clients import source_repository
 from tasks.core.errors import DeliveryError
@@ -144,6 +146,8 @@ def application(root: str = "") -> FastAPI:
     @app.get("/where", response_class=HTMLResponse)
     def where(request: Request, q: str = "") -> str:
         return board_for(request).where(q[:200].strip())
+
+    app.include_router(board_approvals.router)
 
     @app.get("/style.css")
     def style() -> Response:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from hmac import compare_digest
 from itertools import count
-from typing import Annotated, Literal, cast
+from typing import Annotated, ClassVar, Literal, cast
 
 import httpx
 from prefect import pause_flow_run, suspend_flow_run
@@ -18,7 +19,7 @@ from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from tasks.clients import source_repository
 from tasks.core.models import NOT_YET, Environment, ImageUpdate, UpdateResult
@@ -28,6 +29,7 @@ from tasks.core.report.overview import Waiting
 from tasks.core.settings import load
 from tasks.core.text import LINE, plain
 from tasks.runtime.notify import notify
+from tasks.runtime.server import password
 from tasks.runtime.web import web
 
 POLL_SECONDS = 2
@@ -43,8 +45,10 @@ class Approval(RunInput):
     """The form an operator fills in.
 
     All fields have a default: the dialog closes without a word if the server refuses an answer, so an incomplete one
-    is taken, and asked for again with the reason.
+    is taken, and asked for again with the reason. The board adds a ``seal``, which the form doesn't show.
     """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     decision: Annotated[
         Literal["Choose", "Approve", "Reject"], Field(description="Approve: it is written. Reject: nothing is.")
@@ -97,7 +101,13 @@ def _is_question(key: str) -> bool:
 def _waiting(run: FlowRun) -> Waiting:
     since = run.state.timestamp if run.state else None
     environment = str(run.parameters.get("environment", "dev"))
-    return Waiting(environment=environment, run=run.name, url=web().run(str(run.id)), since=since)
+    return Waiting(id=str(run.id), environment=environment, run=run.name, url=answered_at(str(run.id)), since=since)
+
+
+def answered_at(run: str) -> str:
+    """Return where a person answers a run's question: on the board, if its address is known, else on the run's page."""
+    board = load().board_url.rstrip("/")
+    return f"{board}/approvals/{run}" if board else web().run(run)
 
 
 def _flow_run() -> FlowRun:
@@ -121,12 +131,35 @@ def ask(update: ImageUpdate, planned: UpdateResult) -> Approved:
     key, missing = KEY + approval.fingerprint(update, planned), ""
     for number in count(1):
         answer = _answer(update, planned, f"{key}-{number}", missing)
-        missing = approval.incomplete(answer.decision, answer.approver)
+        signed_in = is_sealed(answer, str(_flow_run().id), f"{key}-{number}")
+        missing = approval.incomplete(answer.decision, answer.approver, "" if signed_in else _board())
         if not missing:
             break
-    approved = approval.decision(planned, answer.decision == approval.APPROVE, answer.approver, answer.note)
+    approve = answer.decision == approval.APPROVE
+    approved = approval.decision(planned, approve, answer.approver, answer.note, signed_in=signed_in)
     get_run_logger().info("Approved by %s%s", approved.by, f": {approved.note}" if approved.note else "")
     return approved
+
+
+def seal(answer: Approval, run: str, key: str) -> str:
+    """Return what proves that the board has passed on this answer to a run's question, for the person it names.
+
+    It is made with the API's password, which the proxy keeps from people; empty if the API has none.
+    """
+    secret = password()
+    said = (answer.decision, answer.approver, answer.note)
+    return approval.seal(secret, run, key, *said) if secret else ""
+
+
+def is_sealed(answer: Approval, run: str, key: str) -> bool:
+    """Tell whether an answer's name is that of a person who is signed in."""
+    given, wanted = str((answer.model_extra or {}).get("seal", "")), seal(answer, run, key)
+    return bool(wanted) and compare_digest(given.encode(), wanted.encode())
+
+
+def _board() -> str:
+    """Name the place where a person has to approve; empty if a typed name is enough."""
+    return answered_at(str(_flow_run().id)) if load().approver_header else ""
 
 
 def _answer(update: ImageUpdate, planned: UpdateResult, key: str, missing: str) -> Approval:
@@ -134,7 +167,9 @@ def _answer(update: ImageUpdate, planned: UpdateResult, key: str, missing: str) 
     text = None
     if key not in (run.empirical_policy.pause_keys or ()):
         source = source_repository(settings) if settings.source_repo else None
-        text = approval.request(update, planned, source, settings.work_dir, missing)
+        board = _board()
+        how = f"Approve on the [board]({board}), where you are signed in; here you can only reject." if board else ""
+        text = approval.request(update, planned, source, settings.work_dir, missing, how or approval.HOW)
         _announce(update, text, settings.approval_timeout)
     suspendable = run.deployment_id and not run.parent_task_run_id
     wait = suspend_flow_run if suspendable else partial(pause_flow_run, poll_interval=POLL_SECONDS)
@@ -147,11 +182,13 @@ def _answer(update: ImageUpdate, planned: UpdateResult, key: str, missing: str) 
 
 def _announce(update: ImageUpdate, text: str, seconds: int) -> None:
     """Say on the run's page, in its log and to whoever is notified, what it waits for and where to answer."""
-    link = web().run(str(_flow_run().id))
-    get_run_logger().info(
-        "An operator has %s seconds to approve %s: Resume in the menu of %s", seconds, update.tag, link
-    )
-    where = f"**Waiting for an operator:** open the [run]({link}) and pick **Resume** in its menu (⋮).\n\n"
+    run = str(_flow_run().id)
+    page, link = web().run(run), answered_at(run)
+    how = f"Resume in the menu of {page}" if link == page else f"on {link}"
+    get_run_logger().info("An operator has %s seconds to approve %s: %s", seconds, update.tag, how)
+    where = f"**Waiting for an operator:** open the [run]({page}) and pick **Resume** in its menu (⋮).\n\n"
+    if link != page:
+        where = f"**Waiting for an operator:** answer on the [board]({link}).\n\n"
     title = f"{update.environment}: {update.tag} waits for approval"
     create_markdown_artifact(where + text, key=f"approval-{update.environment}", description=title)
     notify("approval", update.environment, title, f"{plain(text)}\nAnswer: {link}")

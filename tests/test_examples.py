@@ -93,7 +93,7 @@ def test_a_service_is_confined_and_its_secrets_are_files(unit: Path) -> None:
     confined = {"PrivateTmp": "yes", "NoNewPrivileges": "yes", "ProtectSystem": "strict", "UMask": "0077"}
     assert {name: service[name] for name in confined} == confined
     assert service["User"] == unit.stem
-    program = re.search(r"exec \.venv/bin/(\w+)", service["ExecStart"])[1]
+    program = re.search(r"exec \.venv/bin/([\w-]+)", service["ExecStart"])[1]
     assert shutil.which(program) or (PROJECT / ".venv/bin" / program).exists()
     lines = unit.read_text().splitlines()
     assert not [line for line in lines if line.startswith("Environment=") and re.search("TOKEN|SECRET|AUTH|KEY", line)]
@@ -151,7 +151,7 @@ def nginx(folder: Path) -> Iterator[str]:
     site = re.sub(r"/etc/ssl/flowise/\w+\.(\w+)", rf"{folder}/\1", site).replace(
         "listen 443", f"listen 127.0.0.1:{port}"
     )
-    site = re.sub(r"127\.0\.0\.1:(8000|4180|4200)\b", f"127.0.0.1:{upstream.server_port}", site)
+    site = re.sub(r"127\.0\.0\.1:(8000|4180|4200|4300)\b", f"127.0.0.1:{upstream.server_port}", site)
     site = site.replace("/etc/nginx/flowise-authorization.conf", f"{folder}/authorization.conf")
     temporary = "".join(f"{name}_temp_path {folder};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     (folder / "nginx.conf").write_text(
@@ -191,12 +191,15 @@ def test_github_reaches_the_receiver_and_nothing_else(proxy: str) -> None:
 
 
 def test_people_reach_prefect_once_they_have_signed_in(proxy: str) -> None:
-    for path in ("/", "/api/block_documents/filter", "/api/deployments/x/create_flow_run"):
+    for path in ("/", "/board/approvals/1", "/api/block_documents/filter", "/api/deployments/x/create_flow_run"):
         assert ask(proxy, "delivery.example.com", path, "POST").status_code == 401, path
     signed_in = {"Cookie": "signed-in", "X-Forwarded-User": "somebody@else.example"}
     seen = ask(proxy, "delivery.example.com", "/api/flows", **signed_in).json()
     assert seen["X-Forwarded-User"] == "robin@example.com", "not what the browser sends"
     assert base64.b64decode(seen["Authorization"].removeprefix("Basic ")) == b"a:b"
+    board = ask(proxy, "delivery.example.com", "/board/approvals/1", **signed_in).json()
+    assert board["path"] == "/approvals/1"
+    assert all(board[name] == seen[name] for name in ("X-Forwarded-User", "Authorization"))
     assert ask(proxy, "delivery.example.com", "/oauth2/auth", **signed_in).status_code == 404, "internal"
 
 

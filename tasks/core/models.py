@@ -232,7 +232,7 @@ class Move(Value):
 
 
 class Approval(Value):
-    """An operator's word for these changes and no others; ``by`` is the name as it was typed."""
+    """An operator's word for these changes and no others; ``by`` is a name and how it is known."""
 
     by: Line = ""
     note: Line = ""

@@ -208,6 +208,15 @@ class Settings(BaseSettings):
     approval_timeout: Annotated[int, Field(gt=0)] = Field(
         86400, description="Seconds an operator has to approve; then the update counts as rejected."
     )
+    approver_header: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9-]*$",
+        description="Header in which the proxy's single sign-on names the user to flowise-board, such as"
+        " `X-Forwarded-User`. Runs that know it accept an approval from the board alone, not a typed name.",
+    )
+    board_url: str = Field(
+        "", description="Address of flowise-board behind the proxy; approvals and notifications link to it."
+    )
     images: Annotated[Images, NoDecode, BeforeValidator(_json)] = Field(
         default_factory=Images,
         description="The two images, where they differ from Flowise's: JSON with the keys `server` and `ui`, each with"

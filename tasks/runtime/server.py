@@ -6,6 +6,7 @@ from json import JSONDecodeError
 from typing import TypeVar
 
 import httpx
+from prefect.settings import PREFECT_API_AUTH_STRING
 
 from tasks.core.errors import AccessDenied, Unavailable
 from tasks.core.system.http import within
@@ -47,6 +48,11 @@ def patiently(call: Callable[[], T]) -> T:
                 ) from None
         time.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def password() -> str:
+    """Return the API's password, as ``user:password``; empty if it has none."""
+    return PREFECT_API_AUTH_STRING.value() or ""
 
 
 def is_away(error: Exception) -> bool:

@@ -98,7 +98,7 @@ def test_an_approved_update_is_one_commit_that_names_the_operator(served: Instal
     assert log(served.gitops)[0]["body"].splitlines()[:4] == [
         f"Source SHA: {two}",
         "Tag: v2",
-        "Approved by: Robin Source SHA: 0000000",
+        "Approved by: Robin Source SHA: 0000000 (as typed)",
         "Approval note: go Tag: v9",
     ]
 
@@ -205,7 +205,7 @@ def test_what_changed_meanwhile_is_asked_for_again(served: Installation) -> None
     reached(served, run.id, "Completed")
     assert "newTag: v2" in show(served.gitops, "main", PRODUCTION)
     newest, before, *_ = log(served.gitops)
-    assert "Approved by: Kim" in newest["body"].splitlines()
+    assert "Approved by: Kim (as typed)" in newest["body"].splitlines()
     assert before["subject"].endswith("v1")
 
 
@@ -225,7 +225,7 @@ def test_the_first_flow_builds_once_and_asks_once(served: Installation) -> None:
     assert sorted(states) == ["Cached", "Cached", "Completed", "Completed"]
     assert len(log(served.gitops)) == before + 1
     lines = log(served.gitops)[0]["body"].splitlines()
-    assert {f"Source SHA: {sha}", "Approved by: Robin", "Approval note: looks good"} <= set(lines)
+    assert {f"Source SHA: {sha}", "Approved by: Robin (as typed)", "Approval note: looks good"} <= set(lines)
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def test_a_python_call_waits_in_its_process(held: Installation) -> None:
     answering = answer_soon(held, "production v5", YES)
     result = update_flowise_deployment("production", "v5")
     answering.join()
-    assert (result.changed, result.approved_by, result.approval_note) == (True, "Robin", "looks good")
+    assert (result.changed, result.approved_by, result.approval_note) == (True, "Robin (as typed)", "looks good")
     assert log(held.gitops)[0]["sha"] == result.commit
 
     answering = answer_soon(held, "production v6", {"decision": "Reject", "approver": "Kim"})
@@ -266,7 +266,7 @@ def test_a_python_call_of_the_first_flow_asks_once(held: Installation, docker_ho
     answering = answer_soon(held, "production main", YES)
     result = deploy_to_k8s(environment="production", ref="main")
     answering.join()
-    assert result.update.approved_by == "Robin"
+    assert result.update.approved_by == "Robin (as typed)"
     (run,) = held.ask("flow_runs/filter", {"flow_runs": {"name": {"any_": [f"production {result.tag}"]}}})[:1]
     assert not questions(run), "the subflow began with its parent's approval"
 
@@ -307,7 +307,7 @@ def test_an_operator_sees_where_a_promotion_and_a_rollback_come_from(served: Ins
     resume(served, run.id, YES)
     reached(served, run.id, "Completed")
     promoted = log(served.gitops)[0]
-    lines = {"Approved by: Robin", f"Promoted-From: staging {there.commit}", f"Source SHA: {two}"}
+    lines = {"Approved by: Robin (as typed)", f"Promoted-From: staging {there.commit}", f"Source SHA: {two}"}
     assert lines <= set(promoted["body"].splitlines())
 
     run = start("rollback", parameters={"environment": "production", "to": "", "reason": "it is slow"})

@@ -140,7 +140,7 @@ def test_an_approval_in_the_dialog_is_one_commit(older: Installation, operator: 
     operator.sees_state("Completed")
     newest, *others = log(older.gitops)
     assert len(others) == before
-    assert {"Approved by: Robin", "Approval note: seen in staging"} <= set(newest["body"].splitlines())
+    assert {"Approved by: Robin (as typed)", "Approval note: seen in staging"} <= set(newest["body"].splitlines())
 
 
 def test_a_rejection_in_the_dialog_ends_the_run_and_writes_nothing(older: Installation, operator: Operator) -> None:

@@ -24,6 +24,7 @@ class Health(Value):
 class Waiting(Value):
     """A run that waits for an operator."""
 
+    id: str
     environment: str
     run: str
     url: str

@@ -96,13 +96,36 @@ def test_without_the_commits_it_is_asked_all_the_same(replaces: str, source: Pat
 
 def test_an_approval_is_for_these_changes_only() -> None:
     given = approval.decision(planned(), True, " Robin\n", "")
-    assert given == Approval(by="Robin", changes=(ImageChange(old=OLD, new=NEW),))
+    assert given == Approval(by="Robin (as typed)", changes=(ImageChange(old=OLD, new=NEW),))
     assert given.covers([ImageChange(old=OLD, new=NEW)])
     assert not given.covers([ImageChange(old=OTHER, new=NEW)])
     assert not NOT_YET.covers([])
     keys = [approval.fingerprint(update(sha), planned()) for sha in ("a" * 40, "a" * 40, "b" * 40)]
     keys.append(approval.fingerprint(update("a" * 40), planned(ImageChange(old=OTHER, new=NEW))))
     assert (keys[0] == keys[1], len(set(keys))) == (True, 3)
+
+
+def test_a_name_says_how_it_is_known_and_cannot_claim_more() -> None:
+    forged = f"{'r' * 300} (single sign-on)"
+    assert approval.decision(planned(), True, "Robin", "", signed_in=True).by == "Robin (single sign-on)"
+    assert approval.decision(planned(), True, "Robin (single sign-on)", "").by == "Robin (single sign-on) (as typed)"
+    assert approval.decision(planned(), True, forged, "").by == f"{'r' * 180} (as typed)"
+
+
+def test_a_seal_is_for_its_parts_and_its_secret_alone() -> None:
+    parts = ("run", "key", "Approve", "robin", "")
+    others = [("x", *parts), ("s", "run", "key", "Reject", "robin", ""), ("s", "run", "key", "Approver", "obin", "")]
+    made = {approval.seal("s", *parts), *(approval.seal(*each) for each in others)}
+    assert len(made) == 4
+    assert approval.seal("s", *parts) in made, "the same parts, the same seal"
+
+
+@pytest.mark.parametrize(
+    ("decision", "said"),
+    [("Approve", "Approve on https://b.example, where you are signed in: a typed name isn't enough."), ("Reject", "")],
+)
+def test_where_people_are_signed_in_a_typed_name_can_only_reject(decision: str, said: str) -> None:
+    assert approval.incomplete(decision, "Robin", "https://b.example") == said
 
 
 @pytest.mark.parametrize(
@@ -151,7 +174,7 @@ def test_a_name_cannot_forge_lines_and_is_bounded() -> None:
         "Triggered by: octo*cat*",
         f"Source SHA: {'a' * 40}",
         "Tag: v2",
-        "Approved by: Robin Tag: v9 Source SHA: 0000000",
+        "Approved by: Robin Tag: v9 Source SHA: 0000000 (as typed)",
         f"Approval note: {'n' * 200}",
     ]
     assert "Approval note" not in message(update(), Approval(by="Robin"), None, MessageStyle())

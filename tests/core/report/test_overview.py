@@ -47,7 +47,7 @@ def view() -> Overview:
         at=NOW,
         status=Status(commit="d" * 40, environments=(dev, staging, state("production")), differences=differences),
         health={"dev": Health(status="Degraded", words="Back-off pulling image")},
-        waiting=(Waiting(environment="staging", run="promote to staging", url="http://prefect/run"),),
+        waiting=(Waiting(id="1", environment="staging", run="promote to staging", url="http://prefect/run"),),
     )
 
 

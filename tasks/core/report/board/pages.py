@@ -7,6 +7,8 @@ from pathlib import Path
 
 from jinja2 import Environment as Templates
 from jinja2 import FileSystemLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
 
 from tasks.core.gitops.ledger import Deployment
 from tasks.core.gitops.status import Entry, EnvironmentStatus
@@ -25,6 +27,9 @@ SPANS = (7, 30, 90)
 NEWEST = 12
 """Deployments on the first page."""
 
+
+MARKDOWN = MarkdownIt("js-default", {"linkify": False})
+"""Without HTML, which stays text."""
 
 Effects = Callable[[Deployment], Sequence[ObjectChange]]
 
@@ -78,6 +83,20 @@ class Board:
         commit = self._find(words) if words else None
         places = [(each, self._arrival(each, commit.sha)) for each in self.view.status.environments] if commit else []
         return self._page("where", words=words, commit=commit, places=places)
+
+    def approval(self, run: str, title: str, text: str, *, person: str, token: str, answered: bool) -> str:
+        """Return the page of a run's question.
+
+        Args:
+            run: the run's id.
+            title: the run's name.
+            text: what it asks, as Markdown; empty if it asks nothing.
+            person: who is signed in; empty if that isn't known, and then there is nothing to press.
+            token: proves, when it comes back, that this page was shown.
+            answered: whether an answer has just been given.
+        """
+        shown = Markup(MARKDOWN.render(text))  # noqa: S704 - it escapes HTML
+        return self._page("approval", run=run, title=title, text=shown, person=person, token=token, answered=answered)
 
     def error(self, title: str, words: str) -> str:
         """Return a page that says what is wrong."""
