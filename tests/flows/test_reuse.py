@@ -188,8 +188,11 @@ def test_a_build_secret_is_refused_before_the_build(fresh: Installation, no_engi
     text = "FROM scratch\nRUN --mount=type=secret,id=npmrc npm ci\n"
     change(fresh, {f"packages/{part}/Dockerfile": text for part in ("server", "ui")})
     no_engine()
-    with pytest.raises(InvalidInput, match=r"server/Dockerfile:2 of flowise-server asks for RUN --mount=type=secret"):
+    with pytest.raises(
+        InvalidInput, match=r"server/Dockerfile:2 of flowise-server asks for RUN --mount=type=secret, and"
+    ) as caught:
         deploy_to_k8s(environment="dev", ref="main")
+    assert caught.value.hint == "Set BUILDER=buildx and BUILD_SECRETS."
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from tasks.core import git
+from tasks.core.build.buildkit import Recipe
 from tasks.core.build.dockerfile import Dockerfile
 from tasks.core.build.inputs import Content, File, listed
 from tasks.core.errors import InvalidInput, NotFound, Unavailable
@@ -80,12 +81,9 @@ class Source:
 
         Raises:
             NotFound: the commit has no such Dockerfile; raised by the call, before anything is sent.
-            InvalidInput: the Dockerfile needs what a build does not get here.
         """
         self.repository()
-        content = self._content(image)
-        self.dockerfile(image)
-        return self._stream(image, content.context)
+        return self._stream(image, self._content(image).context)
 
     def _content(self, image: ImageSpec) -> Content:
         content = Content(image, self._listed(), self._read)
@@ -97,24 +95,17 @@ class Source:
             )
         return content
 
-    def dockerfile(self, image: ImageSpec) -> Dockerfile:
-        """Read the image's Dockerfile.
+    def recipe(self, image: ImageSpec) -> Recipe:
+        """Read the image's Dockerfile, where links lead.
 
         Raises:
             NotFound: the commit has no such Dockerfile, or it has no such target.
-            InvalidInput: it asks for what a build is not given here.
         """
         path = self._content(image).dockerfile
         dockerfile = Dockerfile(self._read(path).decode(errors="replace"))
-        if found := dockerfile.unsupported():
-            # BuildKit would go on without the secret, unless the step says required.
-            raise InvalidInput(
-                f"{path}:{found.line} of {image.name} asks for {found.asks_for}: builds get neither secrets nor SSH.",
-                "Fetch what is private before the build, or build this image elsewhere.",
-            )
         if image.target and not dockerfile.has(image.target):
             raise NotFound(f"{path} of {image.name} has no stage {image.target}.", "Check the image's target.")
-        return dockerfile
+        return Recipe(path, dockerfile, image.target)
 
     def _listed(self) -> dict[str, File]:
         """Return the commit's files by path."""

@@ -1,11 +1,11 @@
-"""A Dockerfile by its grammar: instructions with their lines, stages, and what a build here can't give it.
+"""A Dockerfile by its grammar: instructions with their lines, stages, and what it wants from whoever builds.
 
 By hand, after the rules of BuildKit's own parser (``frontend/dockerfile/parser``): the package that wraps it,
 ``dockerfile``, has no wheel for ARM or macOS, and dockerfile-parse takes a here-document for instructions.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ STEP = re.compile(r"\[(?:\w+/\w\S* )?(?:(?P<stage>\S+) )?(?P<number>\d+)/(?P<all
 
 MAKES_LAYER = ("RUN", "COPY", "ADD", "WORKDIR")
 PRIVATE_MOUNTS = ("secret", "ssh")
+SSH_AGENT = "default"
 OVER_SSH = re.compile(r"(ssh://|[\w.-]+@[\w.-]+:)")
 
 
@@ -67,11 +68,25 @@ class Stage:
                 yield mount.get("from", "")
 
 
-class Unsupported(NamedTuple):
-    """What a build is not given here: the line, and what is asked for there."""
+class Private(NamedTuple):
+    """What an instruction wants from whoever builds.
+
+    Args:
+        line: the instruction's.
+        asks_for: what it says.
+        kind: ``secret`` or ``ssh``; something with ``$`` if a build argument decides it.
+        id: which secret, or which agent.
+    """
 
     line: int
     asks_for: str
+    kind: str
+    id: str
+
+    @property
+    def setting(self) -> str:
+        """Name the setting that gives it to a build."""
+        return "BUILD_SSH" if self.kind == "ssh" else "BUILD_SECRETS"
 
 
 class Dockerfile:
@@ -91,17 +106,16 @@ class Dockerfile:
             elif self.stages:
                 self.stages[-1].instructions.append(each)
 
-    def unsupported(self) -> Unsupported | None:
-        """Return the first thing that a build is not given here: a secret, an SSH agent."""
+    def private(self) -> Iterator[Private]:
+        """Yield what the instructions want from whoever builds: secrets and SSH agents."""
         for each in self.instructions:
             for mount in mounts(each):
                 kind = mount.get("type", "bind").lower()
                 if kind in PRIVATE_MOUNTS or "$" in kind:
-                    return Unsupported(each.line, f"RUN --mount=type={kind}")
+                    yield Private(each.line, f"RUN --mount=type={kind}", kind, _private_id(kind, mount))
             if "ADD" in (each.keyword, *(word.upper() for word in each.words[:1])):
                 for source in filter(OVER_SSH.match, each.words):
-                    return Unsupported(each.line, f"ADD {source}")
-        return None
+                    yield Private(each.line, f"ADD {source}", "ssh", SSH_AGENT)
 
     def has(self, target: str) -> bool:
         """Whether there is a stage of this name or number."""
@@ -146,6 +160,14 @@ def mounts(instruction: Instruction) -> list[dict[str, str]]:
     given = [value for name, value in instruction.flags if name == "mount"]
     pairs = [[part.strip().strip('"').partition("=") for part in value.split(",")] for value in given]
     return [{key.lower(): value for key, _, value in fields} for fields in pairs]
+
+
+def _private_id(kind: str, mount: Mapping[str, str]) -> str:
+    """Return which secret or agent a mount wants, as BuildKit's dispatchSecret and dispatchSSH find it."""
+    if kind == "ssh":
+        return mount.get("id") or SSH_AGENT
+    target = mount.get("target") or mount.get("dst") or mount.get("destination") or ""
+    return mount.get("source") or mount.get("src") or mount.get("id") or target.rpartition("/")[2]
 
 
 def _instructions(lines: list[str]) -> Iterator[Instruction]:

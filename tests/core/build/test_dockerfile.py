@@ -13,7 +13,7 @@ from tests.core.build.test_docker_engine import IMAGE, context
 
 
 def asks(text: str) -> tuple[int, str] | None:
-    return Dockerfile(text).unsupported()
+    return next(((each.line, each.asks_for) for each in Dockerfile(text).private()), None)
 
 
 PRIVATE = {
@@ -40,7 +40,7 @@ PRIVATE = {
 
 
 @pytest.mark.parametrize(("text", "found"), PRIVATE.values(), ids=PRIVATE)
-def test_what_a_build_is_not_given(text: str, found: tuple[int, str]) -> None:
+def test_what_is_wanted_from_whoever_builds(text: str, found: tuple[int, str]) -> None:
     assert asks(text) == found
 
 
@@ -136,5 +136,5 @@ def test_buildkit_counts_the_same_steps(docker_host: str) -> None:
 )
 def test_time_is_linear(text: str) -> None:
     started = time.monotonic()
-    Dockerfile(text).unsupported()
+    list(Dockerfile(text).private())
     assert time.monotonic() - started < 5

@@ -12,8 +12,9 @@ import docker
 import pytest
 
 from tasks.core import git
+from tasks.core.build.builder import permitted_login
 from tasks.core.build.context import checkout
-from tasks.core.build.publish import Options, _login, build_and_push
+from tasks.core.build.publish import Options, build_and_push
 from tasks.core.build.tags import point_tags
 from tasks.core.errors import BuildFailed, Conflict, NotFound, Unavailable
 from tasks.core.images import SERVER, ImageSpec
@@ -164,11 +165,11 @@ def test_a_build_gets_the_logins_that_are_listed(tmp_path: Path, monkeypatch: py
     (tmp_path / "config.json").write_text(json.dumps({"auths": auths}))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with closing(Registry("own.example")) as own:
-        assert _login(own, (), "own.example") == ("user", "own.example")
-        assert _login(own, ("listed.example",), "listed.example") == ("user", "listed.example")
-        assert _login(own, ("listed.example",), "other.example") is None
-        assert _login(own, (), "registry-1.docker.io") is None
-        assert _login(own, ("docker.io",), "registry-1.docker.io") == ("user", "https://index.docker.io/v1/")
+        assert permitted_login(own, (), "own.example") == ("user", "own.example")
+        assert permitted_login(own, ("listed.example",), "listed.example") == ("user", "listed.example")
+        assert permitted_login(own, ("listed.example",), "other.example") is None
+        assert permitted_login(own, (), "registry-1.docker.io") is None
+        assert permitted_login(own, ("docker.io",), "registry-1.docker.io") == ("user", "https://index.docker.io/v1/")
 
 
 @pytest.fixture
