@@ -8,6 +8,7 @@ import argparse
 import os
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from flows.setup.server_objects import (
     Row,
     automation,
     block,
+    fixed_environment,
     fixed_template,
     limit,
     lost_slots,
@@ -35,6 +37,7 @@ from flows.setup.server_objects import (
     work_pool,
 )
 from tasks.core.errors import DeliveryError, InvalidInput, NotFound
+from tasks.core.hosts import RECEIVERS, hosts
 from tasks.core.models import ENVIRONMENTS
 from tasks.core.settings import ASKED_BY_DEFAULT, Settings, load
 from tasks.runtime.web import ui
@@ -42,8 +45,8 @@ from tasks.runtime.web import ui
 ALERTS = "flowise-alerts"
 """Name of the notification blocks."""
 AWS = {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"}
-NO_VARIABLE = {*AWS, "work_dir"}
-"""Credentials, and what belongs to one machine; secrets go by their type."""
+NO_VARIABLE = {*AWS, "work_dir", "trusted_hosts"}
+"""Credentials, what belongs to one machine, and what can't be changed in the UI; secrets go by their type."""
 DEFAULTS = {"approval_required": ",".join(ASKED_BY_DEFAULT), "dispatch_via": "prefect-event"}
 """What runs of deployments have unless the environment of flowise-setup, or the UI, says otherwise."""
 
@@ -83,8 +86,9 @@ def set_up(settings: Settings) -> Iterator[Row]:
         for name, value in shared.items():
             yield variable(f"flowise_{name}", value)
         references = {name.upper(): f"{{{{ prefect.variables.flowise_{name} }}}}" for name in shared}
+        trusted = ",".join(trusted_hosts(settings))
         for pool, withheld in withheld_secrets(settings, shared["dispatch_via"]).items():
-            yield run_environment(pool, references | withheld)
+            yield run_environment(pool, references | withheld | {"TRUSTED_HOSTS": trusted})
             yield work_pool(client, pool, fixed_template(pool))
         for environment in ENVIRONMENTS:
             yield limit(client, f"flowise-{environment}")
@@ -102,6 +106,20 @@ def shared_settings(settings: Settings) -> dict[str, Any]:
     names = sorted(name for name in ours - NO_VARIABLE if not name.startswith("alert_"))
     defaults = {name: Variable.get(f"flowise_{name}", value) for name, value in DEFAULTS.items()}
     return defaults | {name: os.environ[name.upper()] for name in names}
+
+
+def trusted_hosts(settings: Settings) -> list[str]:
+    """Return the hosts that runs may send credentials to, whatever a variable is changed to in the UI.
+
+    Those of ``TRUSTED_HOSTS``, else of these settings and of those before: what was fixed then, or, the first time,
+    what the variables say.
+    """
+    if settings.trusted_hosts:
+        return sorted(settings.trusted_hosts)
+    fixed = fixed_environment(GITOPS_POOL).get("TRUSTED_HOSTS", "")
+    unset = () if fixed else (name for name in RECEIVERS if name not in settings.model_fields_set)
+    kept = {name: value for name in unset if (value := Variable.get(f"flowise_{name}"))}
+    return sorted({*fixed.split(","), *chain(*hosts(dict(settings) | kept).values())} - {""})
 
 
 def withheld_secrets(settings: Settings, dispatch_via: str) -> dict[str, dict[str, str]]:

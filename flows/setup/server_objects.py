@@ -57,12 +57,17 @@ def variable(name: str, value: str) -> Row:
     return Row("variable", name, _outcome(found is not None, [f"now {value}"] if found != value else []))
 
 
+def fixed_environment(name: str) -> dict[str, str]:
+    """Return the environment of a pool's runs; empty if there is none yet."""
+    try:
+        return cast(RunEnvironment, RunEnvironment.load(name)).value
+    except ValueError:  # Prefect's word for "not found"
+        return {}
+
+
 def run_environment(name: str, values: dict[str, str]) -> Row:
     """Make or change the block with the environment of a pool's runs; what it has besides, and isn't empty, stays."""
-    try:
-        known = cast(RunEnvironment, RunEnvironment.load(name)).value
-    except ValueError:  # Prefect's word for "not found"
-        known = {}
+    known = fixed_environment(name)
     return block(RunEnvironment, name, value={key: known[key] for key in known if known[key]} | values)[0]
 
 

@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tasks.core.errors import InvalidInput
+from tasks.core.hosts import strangers
 from tasks.core.images import Images
 from tasks.core.models import Environment, NodeVersion, Render, Transport
 
@@ -195,6 +196,11 @@ class Settings(BaseSettings):
     github_webhook_secret_previous: SecretStr | None = Field(
         None, description="The webhook secret before, which is accepted as well while you replace it at GitHub."
     )
+    trusted_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (),
+        description="Hosts, as `host[:port]`, that credentials may be sent to, whatever other settings say, with commas"
+        " between. `flowise-setup` fixes them for runs of deployments: those of its settings, or these.",
+    )
     dispatch_via: Transport = Field(
         "inline",
         description="How the second flow is reached: `inline` (a subflow), `prefect-event`, `repository-dispatch`. If"
@@ -358,13 +364,20 @@ def load() -> Settings:
     """Read the settings as they are now.
 
     Raises:
-        InvalidInput: a value is not what it should be; the message names its variable.
+        InvalidInput: a value is not what it should be, or a host isn't trusted; the message names its variable.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         said = "; ".join(f"{_name(*each['loc'])}: {each['msg']}" for each in error.errors())
         raise InvalidInput(f"The settings are not valid: {said}.", "They are read from the environment.") from None
+    if unknown := strangers(dict(settings), settings.trusted_hosts):
+        name, host = next(iter(unknown.items()))
+        raise InvalidInput(
+            f"{name.upper()} is on {host[:100]!r}, which isn't among TRUSTED_HOSTS: no credential is sent there.",
+            "If that host is right, run flowise-setup with this setting, or add the host to your TRUSTED_HOSTS.",
+        )
+    return settings
 
 
 def _name(variable: str | int, *inside: str | int) -> str:

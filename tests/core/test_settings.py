@@ -3,6 +3,7 @@
 import pytest
 
 from tasks.core.errors import InvalidInput
+from tasks.core.hosts import hosts
 from tasks.core.settings import load
 
 
@@ -33,4 +34,52 @@ def test_lines_of_a_commit_message(written: str, lines: tuple[str, ...], monkeyp
 def test_an_author_has_a_name_and_an_address(person: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMMIT_AUTHOR", person)
     with pytest.raises(InvalidInput, match="COMMIT_AUTHOR"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "named"),
+    [
+        ("gitops_repo", "https://Git.example:8443/acme/devops.git", {"git.example:8443"}),
+        ("gitops_repo", "https://git.example:443/acme", {"git.example"}),
+        ("gitops_repo", "http://git.example/acme", {"git.example"}),
+        ("source_repo", "https://someone@git.example/acme", {"git.example"}),
+        ("source_repo", "acme/flowise", None),
+        ("source_repo", "/srv/git/flowise.git", None),
+        ("source_repo", "git@git.example:acme/flowise", None),
+        ("source_repo", "ssh://git@git.example/acme", None),
+        ("github_api_url", "https://ghe.example/api/v3", {"ghe.example"}),
+        ("argocd_server", "argocd.example:8080", {"argocd.example:8080"}),
+        ("argocd_server", "https://example.com/argocd", {"example.com"}),
+        ("ecr_registry", "harbor.example/team", {"harbor.example"}),
+        ("ecr_registry", "[::1]:5000", {"[::1]:5000"}),
+        ("aws_endpoint_url", "http://127.0.0.1:5001", {"127.0.0.1:5001"}),
+    ],
+)
+def test_which_host_a_setting_names(setting: str, value: str, named: set[str] | None) -> None:
+    assert hosts({setting: value}).get(setting) == named
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("GITOPS_REPO", "https://git.example.evil.example/acme/devops"),
+        ("GITOPS_REPO", "https://git.example:8443/acme/devops"),
+        ("GITOPS_REPO", "https://git.example@evil.example/acme/devops"),
+        ("SOURCE_REPO", "https://evil.example/acme/flowise"),
+        ("GITHUB_API_URL", "https://evil.example/api/v3"),
+        ("ARGOCD_SERVER", "evil.example"),
+        ("ARGOCD_SERVER", "https://evil.example/argocd"),
+        ("ECR_REGISTRY", "evil.example/team"),
+        ("AWS_ENDPOINT_URL", "https://evil.example"),
+    ],
+)
+def test_a_host_that_isn_t_trusted_is_named(setting: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUSTED_HOSTS", "api.github.com, github.com, git.example, Argocd.example")
+    monkeypatch.setenv("GITOPS_REPO", "https://git.example/acme/devops")
+    monkeypatch.setenv("SOURCE_REPO", "acme/flowise")
+    monkeypatch.setenv("ARGOCD_SERVER", "argocd.example")
+    assert load().gitops_repo
+    monkeypatch.setenv(setting, value)
+    with pytest.raises(InvalidInput, match=f"{setting} is on '.*', which isn't among TRUSTED_HOSTS"):
         load()

@@ -134,6 +134,27 @@ def test_the_runs_of_a_pool_have_no_secrets_of_the_other(empty: PrefectServer, m
     assert environment_of("flowise-build") == build
 
 
+def test_hosts_that_get_credentials_are_fixed(empty: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trusted() -> set[str]:
+        outcomes()
+        found = [environment_of(pool)["TRUSTED_HOSTS"] for pool in ("flowise-build", "flowise-gitops")]
+        assert found[0] == found[1]
+        return set(found[0].split(","))
+
+    monkeypatch.setenv("ARGOCD_SERVER", "argocd.example:8443")
+    assert trusted() >= {"api.github.com", "github.com", "argocd.example:8443"}
+    monkeypatch.delenv("ARGOCD_SERVER")
+    Variable.set("flowise_argocd_server", "evil.example", overwrite=True)
+    assert trusted() >= {"argocd.example:8443"} and "evil.example" not in trusted()
+    with monkeypatch.context() as run:
+        run.setenv("TRUSTED_HOSTS", environment_of("flowise-gitops")["TRUSTED_HOSTS"])
+        run.setenv("ARGOCD_SERVER", Variable.get("flowise_argocd_server"))
+        with pytest.raises(InvalidInput, match=r"ARGOCD_SERVER is on 'evil\.example'"):
+            load()
+    monkeypatch.setenv("TRUSTED_HOSTS", "argocd.example,api.github.com,github.com,hooks.example")
+    assert trusted() == {"argocd.example", "api.github.com", "github.com", "hooks.example"}
+
+
 def test_a_pool_of_an_earlier_release_is_fixed_and_one_of_another_type_left_alone(empty: PrefectServer) -> None:
     outcomes()
     pools = f"{empty.api_url}/work_pools"
