@@ -1,5 +1,6 @@
 # make demo   the whole pipeline, end to end, on this machine
 # make ui     the same, and the Prefect UI stays up with both deployments served
+# make replicas  the same with PostgreSQL, Redis, two servers and two workers for each pool
 # make check  lint, types and every test that starts no program, in a minute
 # make test   everything tested; make test T=tests/core/git runs a part of it
 # make test-engines, make test-versions  the builds on four Docker Engines; the tests on each Python and Prefect
@@ -13,13 +14,16 @@ BIN := $(VENV)/bin
 # A virtual environment without compiled bytecode makes the Prefect server start three times slower.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo ui check test test-engines test-versions audit lint parts test-parts bench lock docs screenshots clean
+.PHONY: demo ui replicas check test test-engines test-versions audit lint parts test-parts bench lock docs screenshots clean
 
 demo: $(VENV)/.ready parts
 	@$(BIN)/python -m tests.sandbox.demo
 
 ui: $(VENV)/.ready parts
 	@$(BIN)/python -m tests.sandbox.demo --stay
+
+replicas: $(VENV)/.ready test-parts
+	@$(BIN)/python -m tests.sandbox.replicas
 
 check: $(VENV)/.ready lint
 	QUICK=1 $(BIN)/pytest -q -n 2 --dist worksteal -m "not service"
@@ -65,7 +69,7 @@ COMPILE = $(VENV)/tools/bin/uv pip compile pyproject.toml --universal --python-v
 	--no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock"
 lock: $(VENV)/tools/.ready
 	$(COMPILE) --group dev --upgrade -o requirements-dev.lock
-	$(COMPILE) --extra render --group install --constraints requirements-dev.lock --upgrade -o requirements.lock
+	$(COMPILE) --extra render --extra redis --group install --constraints requirements-dev.lock --upgrade -o requirements.lock
 
 audit: $(VENV)/tools/.ready
 	@$(VENV)/tools/bin/python .ci/audit $(VENV)/tools/bin/pip-audit

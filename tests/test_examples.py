@@ -92,7 +92,7 @@ def test_a_service_is_confined_and_its_secrets_are_files(unit: Path) -> None:
     service = parser["Service"]
     confined = {"PrivateTmp": "yes", "NoNewPrivileges": "yes", "ProtectSystem": "strict", "UMask": "0077"}
     assert {name: service[name] for name in confined} == confined
-    assert service["User"] == unit.stem
+    assert service["User"] == unit.stem.removesuffix("@")
     program = re.search(r"exec \.venv/bin/([\w-]+)", service["ExecStart"])[1]
     assert shutil.which(program) or (PROJECT / ".venv/bin" / program).exists()
     lines = unit.read_text().splitlines()

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.setup.alerts import automations
+from flows.setup.server_check import kept, read_settings
 from flows.setup.server_objects import (
     BUILD_POOL,
     GITOPS_POOL,
@@ -58,6 +59,7 @@ def main() -> int:
     try:
         for row in set_up(load()):
             table.add_row(*row)
+        server = server_table()
     except DeliveryError as error:
         console.print(f"{error}", style="red", markup=False)
         return 1
@@ -67,7 +69,21 @@ def main() -> int:
     finally:
         if table.rows:
             console.print(table)
+    if server:
+        console.print(server)
     return 0
+
+
+def server_table() -> Table | None:
+    """Return what the server keeps where, and what of it a restart loses; ``None`` if it doesn't tell."""
+    with get_client(sync_client=True) as client:
+        settings = read_settings(client)
+    if not settings:
+        return None
+    table = Table("the server keeps", "in", "a restart loses")
+    for row in kept(settings):
+        table.add_row(*row)
+    return table
 
 
 def set_up(settings: Settings) -> Iterator[Row]:

@@ -3,12 +3,10 @@
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-import httpx
 from prefect.automations import Automation
 from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient
@@ -21,6 +19,8 @@ from prefect.client.schemas.actions import (
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.exceptions import ObjectNotFound
 from prefect.variables import Variable
+
+from flows.setup.server_check import read_settings
 
 BUILD_POOL, GITOPS_POOL = "flowise-build", "flowise-gitops"
 """The work pools of prefect.yaml."""
@@ -119,13 +119,9 @@ def limit(client: SyncPrefectClient, name: str) -> Row:
 
 def lost_slots(client: SyncPrefectClient) -> Iterator[Row]:
     """Report what keeps slots taken: leases that don't survive a restart of the server, and slots that no run has."""
-    with suppress(httpx.HTTPStatusError, KeyError):  # Prefect Cloud doesn't tell
-        if (
-            client.request("GET", "/admin/settings")
-            .json()["server"]["concurrency"]["lease_storage"]
-            .endswith(".memory")
-        ):
-            yield Row("server", "lease storage", f"in memory: start the server with {LEASES_IN_FILES}")
+    settings = read_settings(client)
+    if settings and "memory" in settings["concurrency"]["lease_storage"]:
+        yield Row("server", "lease storage", f"in memory: start the server with {LEASES_IN_FILES}")
     running = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "CANCELLING"]}}})
     if client.read_flow_runs(flow_run_filter=running, limit=1):
         return

@@ -29,6 +29,8 @@ from tests.sandbox.repositories import gitops_repository
 from tests.sandbox.worker import PROJECT, worker
 
 ROUNDS = 7
+ONE_CONNECTION = ":memory:.db"
+"""A file, whose name makes Prefect's server open it once only, as it does for a database in memory."""
 EMPTY = "from prefect import flow\n@flow\ndef empty() -> int:\n    return 1\nempty()"
 
 
@@ -43,6 +45,10 @@ def main() -> None:
         _row(table, "an empty flow's whole process", lambda turn: _empty(env))
     with _installed({}) as (server, env):
         _row(table, "the same, server on SQLite", lambda turn: _event(server, turn))
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite+aiosqlite:///{folder}/{ONE_CONNECTION}"
+        with _installed({"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}) as (server, env):
+            _row(table, "the same, server on SQLite with one connection", lambda turn: _event(server, turn))
     console.print(table)
 
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The real parts that come as packages of Debian or Ubuntu. Root gets what is missing installed; anybody else is told.
 #   parts.sh            what the demo needs
-#   parts.sh tests      and a browser, PostgreSQL and a Docker Engine of Debian sid, for the tests
+#   parts.sh tests      and a browser, PostgreSQL, Redis and a Docker Engine of Debian sid, for the tests
 #   parts.sh engines    and the one of Debian trixie, for make test-engines
 #   parts.sh python     what a virtual environment needs
 set -eu
@@ -35,6 +35,7 @@ else
         need 'command -v openssl' openssl
         need 'command -v chromium || command -v google-chrome' chromium
         need 'command -v initdb || ls /usr/lib/postgresql/*/bin/initdb' postgresql
+        need 'command -v redis-server' redis-server
     fi
 fi
 

@@ -15,33 +15,38 @@ from tests.sandbox.processes import NotInstalled, free_port, running
 def postgres() -> Iterator[str]:
     """Start PostgreSQL with an empty database and yield its URL for ``PREFECT_SERVER_DATABASE_CONNECTION_URL``.
 
+    Raises:
+        NotInstalled: this machine has none.
+    """
+    with tempfile.TemporaryDirectory(prefix="sandbox-postgres-") as folder, postgres_in(Path(folder)) as (url, _):
+        yield url
+
+
+@contextmanager
+def postgres_in(folder: Path, port: int | None = None) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Start PostgreSQL with what ``folder`` holds of an earlier one; yield the database's URL, and the process.
+
     Root starts it as the user ``postgres``: it does not run as root.
 
     Raises:
         NotInstalled: this machine has none.
     """
-    programs = _programs()
-    with tempfile.TemporaryDirectory(prefix="sandbox-postgres-") as name:
-        folder, port, user = Path(name), free_port(), []
-        if os.getuid() == 0:
-            shutil.chown(folder, "postgres", "postgres")
-            user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-        made: list[str | Path] = [
-            *user,
-            programs / "initdb",
-            "--pgdata",
-            folder / "data",
-            "--username=prefect",
-            "--auth=trust",
-            "--no-sync",
-        ]
+    programs, chosen, user = _programs(), port or free_port(), []
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.getuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+        user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+    data, log = folder / "data", folder / "log"
+    if not data.exists():
+        options = ["--username=prefect", "--auth=trust", "--no-sync"]
+        made: list[str | Path] = [*user, programs / "initdb", "--pgdata", data, *options]
         subprocess.run(made, cwd=folder, check=True, capture_output=True)
-        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": folder, "fsync": "off"}
-        settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        command: list[str | Path] = [*user, programs / "postgres", "-D", folder / "data", "-p", str(port), *settings]
-        log = folder / "log"
-        with running(command, log=log, ready=lambda: "ready to accept connections" in log.read_text()):
-            yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
+    log.unlink(missing_ok=True)
+    settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": folder, "fsync": "off"}
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    command: list[str | Path] = [*user, programs / "postgres", "-D", data, "-p", str(chosen), *options]
+    with running(command, log=log, ready=lambda: "ready to accept connections" in log.read_text()) as process:
+        yield f"postgresql+asyncpg://prefect@127.0.0.1:{chosen}/postgres", process
 
 
 def _programs() -> Path:

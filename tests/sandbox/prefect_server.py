@@ -1,6 +1,7 @@
 """A real Prefect server with a home of its own: no profile, database or setting of the user takes part."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,19 +51,33 @@ def prefect_server(
     Raises:
         SandboxError: it ended, or didn't answer within two minutes.
     """
-    home = home.resolve()
-    chosen = port or free_port()
-    server = PrefectServer(f"http://127.0.0.1:{chosen}", home)
+    server = PrefectServer(f"http://127.0.0.1:{port or free_port()}", home.resolve())
+    with serving(server, settings or {}):
+        yield server
+
+
+@contextmanager
+def serving(
+    server: PrefectServer, settings: Mapping[str, str], *, port: int | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a process of a server until the block ends; yield it.
+
+    Args:
+        server: what people and clients know.
+        settings: more of Prefect's settings, by variable.
+        port: where it listens, when something else listens at the server's address and passes requests on.
+    """
+    own = port or int(server.url.rpartition(":")[2])
     prefect = [sys.executable, "-m", "prefect", "--no-prompt", "server", "start"]
     with running(
-        [*prefect, "--host", "127.0.0.1", "--port", str(chosen)],
-        log=home / "server.log",
-        ready=lambda: answers(f"{server.api_url}/health"),
+        [*prefect, "--host", "127.0.0.1", "--port", str(own)],
+        log=server.home / ("server.log" if port is None else f"server-{port}.log"),
+        ready=lambda: answers(f"http://127.0.0.1:{own}/api/health"),
         # The UI is told where its API is; it would look for it on the default port.
-        env=_environment(home) | {"PREFECT_SERVER_UI_API_URL": server.api_url} | dict(settings or {}),
+        env=_environment(server.home) | {"PREFECT_SERVER_UI_API_URL": server.api_url} | dict(settings),
         timeout=120,
-    ):
-        yield server
+    ) as process:
+        yield process
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Workers as the README starts them: in the project's folder, whose settings for Prefect they read."""
 
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +30,8 @@ def workers(env: Mapping[str, str], folder: Path, *options: str) -> Iterator[Non
 
 
 @contextmanager
-def worker(env: Mapping[str, str], log: Path, pool: str, *options: str) -> Iterator[None]:
-    """Have a worker of one pool take runs until the block ends."""
+def worker(env: Mapping[str, str], log: Path, pool: str, *options: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Have a worker of one pool take runs until the block ends; yield its process."""
     command = [sys.executable, "-m", "prefect", "--no-prompt", "worker", "start", "--pool", pool, *options]
-    with running(command, log=log, ready=lambda: "started!" in log.read_text(), env=env, folder=PROJECT):
-        yield
+    with running(command, log=log, ready=lambda: "started!" in log.read_text(), env=env, folder=PROJECT) as process:
+        yield process

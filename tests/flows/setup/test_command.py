@@ -1,6 +1,7 @@
 """flowise-setup on a real, empty Prefect server: what it makes, what it leaves, what it says."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,6 +73,7 @@ def test_it_makes_everything_and_then_nothing_and_tells_no_secret(empty: Prefect
     first, second = command(empty), outcomes()
     assert first.count("created") == len(second) > 10
     assert set(second.values()) == {"unchanged"}
+    assert re.search("│ events +│ memory +│ events that it hasn't handled, and the runs they would start", first)
     with one_run_in("staging"):
         pass
     assert outcomes() == second, "a run leaves its limit as it is"
