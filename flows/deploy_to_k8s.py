@@ -10,7 +10,7 @@ from flows.outcome import concluded
 from flows.update_flowise_deployment import update_flowise_deployment
 from tasks.approval import ask, asked_before, handed_over, needed
 from tasks.build_image import build_server, build_ui
-from tasks.clients import source_repository
+from tasks.clients import files_elsewhere, source_repository
 from tasks.core.build.context import Source, checkout
 from tasks.core.build.interruption import builds_end_with_it
 from tasks.core.errors import UpdateFailed
@@ -83,7 +83,7 @@ def deploy_to_k8s(  # noqa: PLR0913 - the flow's contract
     target = set_env(environment, ref, node_version, tag_version)
     with (
         said_if_stopped(BUILDING),
-        checkout(source_repository(settings), target.sha, settings.work_dir) as source,
+        checkout(source_repository(settings), target.sha, settings.work_dir, files_elsewhere(settings)) as source,
         builds_end_with_it(),
     ):
         server, ui = build_images(target, source, force and not asked_before())

@@ -10,7 +10,7 @@ from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from tasks.clients import image_in_registry, registry
+from tasks.clients import files_elsewhere, image_in_registry, registry
 from tasks.core.build.context import Source
 from tasks.core.build.tags import point_tags
 from tasks.core.images import ImageSpec
@@ -32,7 +32,8 @@ def build_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     settings, name = load(), context.task.name
     image: ImageSpec = getattr(settings.images, name.removeprefix("build-"))
     where = re.sub("[:/]", "-", settings.ecr_registry)
-    described = hashlib.sha256(image.model_dump_json().encode()).hexdigest()[:12]
+    made_of = f"{image.model_dump_json()} {files_elsewhere(settings)}"
+    described = hashlib.sha256(made_of.encode()).hexdigest()[:12]
     return f"{name}-{where}-{target.sha}-node{target.node_version}-{described}"
 
 

@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL
 from pydantic import SecretStr, ValidationError
 
 from tasks.core import git
+from tasks.core.build.context import Policy
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.git.branch import Identity
 from tasks.core.gitops.commit_message import MessageStyle
@@ -40,6 +41,11 @@ def source_repository(settings: Settings) -> git.Remote:
         return _with_token(where, token)
     ours = _origin(where) in _gitops_origins(settings)
     return _with_token(where, gitops_token(settings), settings.gitops_username) if ours else where
+
+
+def files_elsewhere(settings: Settings) -> Policy:
+    """Return what happens to files that git keeps outside of the source's commits."""
+    return Policy(settings.source_submodules, settings.source_lfs)
 
 
 def gitops_repository(settings: Settings) -> git.Remote:

@@ -24,6 +24,9 @@ Transport = Literal["inline", "prefect-event", "repository-dispatch"]
 Render = Literal["auto", "require", "off"]
 """Whether kustomize renders an overlay before a commit: if it can, always, or never."""
 
+Elsewhere = Literal["reject", "fetch", "leave"]
+"""What happens to files that git keeps outside of a commit: the build ends, gets them, or goes on without them."""
+
 EVENT = "flowise-image-updated"
 """Name of the Prefect event, and ``event_type`` of the GitHub ``repository_dispatch``."""
 

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from tasks.core.errors import InvalidInput
 from tasks.core.hosts import strangers
 from tasks.core.images import Images
-from tasks.core.models import Environment, NodeVersion, Render, Transport
+from tasks.core.models import Elsewhere, Environment, NodeVersion, Render, Transport
 
 ASKED_BY_DEFAULT: tuple[Environment, ...] = ("production",)
 """Environments for which runs of deployments ask unless ``APPROVAL_REQUIRED`` says otherwise."""
@@ -85,6 +85,16 @@ class Settings(BaseSettings):
     source_paths: str = Field(
         "packages/**,Dockerfile",
         description="Files whose change is deployed: patterns of GitHub Actions' `paths`, with commas between.",
+    )
+    source_submodules: Elsewhere = Field(
+        "reject",
+        description="Submodules in an image's context: `fetch` them (the source's token goes to its own host alone),"
+        " `leave` their folders empty, or `reject` the build.",
+    )
+    source_lfs: Elsewhere = Field(
+        "reject",
+        description="Git LFS files in an image's context: `fetch` them with git-lfs, `leave` their pointers, or"
+        " `reject` the build.",
     )
     gitops_repo: str = Field("", description="GitOps repository: `owner/name` on GitHub, a git URL or a path.")
     gitops_branch: str = Field(

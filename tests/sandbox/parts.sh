@@ -31,6 +31,7 @@ else
         [ "$(id -u)" != 0 ] || need 'command -v debootstrap' debootstrap
         need 'command -v systemd-analyze' systemd
         need 'command -v nginx' nginx-light
+        need 'command -v git-lfs' git-lfs
         need 'command -v caddy' caddy
         need 'command -v openssl' openssl
         need 'command -v chromium || command -v google-chrome' chromium

@@ -7,31 +7,42 @@ a server without filters everything comes at once.
 import shutil
 import tarfile
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO
 
-from tasks.core import git
+from tasks.core import git, text
+from tasks.core.build import lfs, submodules
 from tasks.core.build.buildkit import Recipe
+from tasks.core.build.context_tar import Part, write
 from tasks.core.build.dockerfile import Dockerfile
-from tasks.core.build.inputs import Content, File, listed
+from tasks.core.build.inputs import Content, File, Listing, listed
 from tasks.core.errors import InvalidInput, NotFound, Unavailable
 from tasks.core.images import ImageSpec
+from tasks.core.models import Elsewhere
 from tasks.core.system.process import CommandFailed
 from tasks.core.system.temp_dir import temp_dir
-
-CHUNK = 1 << 18
-"""How much of a context is sent, and held, at a time."""
 
 LARGEST = 512 * 1024
 """Bytes of a Dockerfile or of an ignore file; those that people write have a few thousand."""
 
-LATEST = 0o77777777777
-"""The last second a plain tar header has room for, in the year 2242: the engine counts nanoseconds in 64 bits."""
-
 SENDING = 60.0
 """Seconds to wait for the context before this one; an engine may have stopped reading it."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What happens to files that git keeps outside of the commit: in submodules, and in Git LFS."""
+
+    submodules: Elsewhere = "reject"
+    lfs: Elsewhere = "reject"
+
+    @property
+    def fetched(self) -> list[str]:
+        """What of it a build gets."""
+        return [name for name in ("submodules", "lfs") if getattr(self, name) == "fetch"]
 
 
 class Source:
@@ -41,13 +52,15 @@ class Source:
         where: the source repository.
         sha: full sha of the commit.
         repository: where the commit is fetched to when it is needed; must not exist yet.
+        policy: what happens to files that the commit itself doesn't have.
     """
 
-    def __init__(self, where: git.Remote, sha: str, repository: Path) -> None:
-        self.where, self.sha = where, sha
+    def __init__(self, where: git.Remote, sha: str, repository: Path, policy: Policy = Policy()) -> None:
+        self.where, self.sha, self._policy = where, sha, policy
         self._repository, self._folders = repository, repository.with_name(f"{repository.name}-folders")
         self._whole: Path | None = None
-        self._files = dict[str, File]()
+        self._listing = Listing({}, {})
+        self._modules = dict[str, Source]()
         self._fetching = threading.Lock()  # both builds want the commit at the same moment
         self._sending = threading.Lock()  # held while a context is read
 
@@ -71,7 +84,7 @@ class Source:
             NotFound: the commit has no such Dockerfile.
             AccessDenied, Unavailable: as the git server answers.
         """
-        return self._content(image).tag(build_args)
+        return self._content(image).tag(build_args, self._policy.fetched)
 
     def context(self, image: ImageSpec) -> Generator[bytes]:
         """Return the image's build context as a tar stream, without what ``.dockerignore`` leaves out.
@@ -81,14 +94,68 @@ class Source:
 
         Raises:
             NotFound: the commit has no such Dockerfile; raised by the call, before anything is sent.
+            InvalidInput: files that the context needs are outside of the commit.
+            AccessDenied, Unavailable: as their servers answer.
         """
         self.repository()
-        return self._stream(image, self._content(image).context)
+        content = self._content(image)
+        return self._stream([*self._parts(content, content.context, content.submodules, image.folder)])
+
+    def _parts(
+        self,
+        content: Content,
+        files: Mapping[str, File],
+        modules: Mapping[str, str],
+        folder: str = "",
+        prefix: str = "",
+    ) -> Iterator[Part]:
+        """Return the context's files of this commit, and of its submodules."""
+        archive = partial(git.archive, self.repository(), self.sha, folder)
+        yield Part(archive, self._listed().files, files, self._large(files), folder, prefix)
+        for path in modules if self._policy.submodules != "leave" else ():
+            module, below = self._module(path, modules[path]), f"{prefix}{path.removeprefix(folder)}/"
+            module.repository()
+            listing = module._listed()
+            chosen = {each: file for each, file in listing.files.items() if content.keeps(below + each)}
+            nested = {each: sha for each, sha in listing.submodules.items() if content.may_keep(below + each)}
+            yield from module._parts(content, chosen, nested, prefix=below)
+
+    def _module(self, path: str, sha: str) -> "Source":
+        if self._policy.submodules == "reject":
+            raise InvalidInput(
+                f"{path} of commit {self.sha[:7]} is a submodule, and its files aren't in {self.where.url}.",
+                "Set SOURCE_SUBMODULES to fetch them, or to leave the folder empty; or list it in .dockerignore.",
+            )
+        known = submodules.addresses(self._read(".gitmodules")) if ".gitmodules" in self._listed().files else {}
+        if not known.get(path):
+            raise InvalidInput(f"{path} is a submodule that .gitmodules has no URL of.", "Add it: git submodule add.")
+        where = submodules.remote(known[path], self.where)
+        repository = self._repository.with_name(f"{self._repository.name}-module{sorted(known).index(path)}")
+        return self._modules.setdefault(path, Source(where, sha, repository, self._policy))
+
+    def _large(self, files: Mapping[str, File]) -> dict[str, Path]:
+        """Return where those files are that the commit has only pointers to."""
+        found = lfs.pointers(self.repository(), files) if self._policy.lfs != "leave" else {}
+        if not found:
+            return {}
+        if self._policy.lfs == "reject":
+            raise InvalidInput(
+                f"Commit {self.sha[:7]} has only a Git LFS pointer in the place of {text.listed(found)}.",
+                "Set SOURCE_LFS to fetch the files, or to leave the pointers; or list them in .dockerignore.",
+            )
+        config = self._read(".lfsconfig") if ".lfsconfig" in self._listed().files else b""
+        with self._fetching:
+            return lfs.fetch(self.where, self._whole or self._repository, found, config)
 
     def _content(self, image: ImageSpec) -> Content:
         content = Content(image, self._listed(), self._read)
         if not content.dockerfile:
             path = image.folder + image.dockerfile
+            if module := next((each for each in self._listed().submodules if path.startswith(f"{each}/")), ""):
+                raise InvalidInput(
+                    f"{path}, which {image.name} is built from, is in the submodule {module}.",
+                    "Keep the Dockerfile in the source repository itself.",
+                )
             raise NotFound(
                 f"Commit {self.sha[:7]} of {self.where.url} has no {path}, which {image.name} is built from.",
                 "Add the Dockerfile, or deploy a ref that has it.",
@@ -107,15 +174,15 @@ class Source:
             raise NotFound(f"{path} of {image.name} has no stage {image.target}.", "Check the image's target.")
         return Recipe(path, dockerfile, image.target)
 
-    def _listed(self) -> dict[str, File]:
-        """Return the commit's files by path."""
+    def _listed(self) -> Listing:
+        """Return what the commit has."""
         with self._fetching:
-            if not self._files:
+            if not self._listing.files:
                 here = self._whole or self._fetch_folders()
-                self._files = listed(git.run(git.Remote(str(here)), "ls-tree", "-r", "-z", self.sha, directory=here))
-                if git.has(here, *(file.object for file in self._files.values())):
+                self._listing = listed(git.run(git.Remote(str(here)), "ls-tree", "-r", "-z", self.sha, directory=here))
+                if git.has(here, *(file.object for file in self._listing.files.values())):
                     self._whole = here  # the files weren't asked for: the server has no filters
-            return self._files
+            return self._listing
 
     def _fetch_folders(self) -> Path:
         shutil.rmtree(self._folders, ignore_errors=True)
@@ -123,7 +190,7 @@ class Source:
         return self._folders
 
     def _read(self, path: str) -> bytes:
-        file, here = self._listed()[path], self._whole or self._folders
+        file, here = self._listed().files[path], self._whole or self._folders
         if not (git.has(here, file.object) or self._fetch(file)):
             here = self.repository()
         size = int(git.run(git.Remote(str(here)), "cat-file", "-s", file.object, directory=here))
@@ -141,12 +208,11 @@ class Source:
             return True
         return False
 
-    def _stream(self, image: ImageSpec, context: Mapping[str, File]) -> Generator[bytes]:
+    def _stream(self, parts: Iterable[Part]) -> Generator[bytes]:
         alone = self._sending.acquire(timeout=SENDING)
         try:
-            with git.archive(self.repository(), self.sha, image.folder) as archive:
-                yield from _joined(_tar(archive, self._listed(), context, image.folder))
-        except (CommandFailed, tarfile.TarError) as error:
+            yield from write(parts)
+        except (CommandFailed, OSError, tarfile.TarError) as error:
             raise Unavailable(f"The files of commit {self.sha[:7]} cannot be read: {error}.") from None
         finally:
             if alone:
@@ -154,48 +220,12 @@ class Source:
 
 
 @contextmanager
-def checkout(where: git.Remote, sha: str, work_dir: Path) -> Iterator[Source]:
+def checkout(
+    where: git.Remote,
+    sha: str,
+    work_dir: Path,
+    policy: Policy = Policy(),
+) -> Iterator[Source]:
     """Yield a commit to build from; what was fetched of it is gone on leaving. Nothing is fetched before it is used."""
     with temp_dir(work_dir) as folder:
-        yield Source(where, sha, folder / "source.git")
-
-
-def _tar(archive: IO[bytes], listed: Mapping[str, File], context: Mapping[str, File], folder: str) -> Iterator[bytes]:
-    """Write the context's files as a tar: names and modes from git's list, contents from its archive.
-
-    Raises:
-        tarfile.ReadError: the archive doesn't have the listed files, one by one.
-    """
-    # BuildKit takes a context for a Dockerfile unless its first entry is within the first 1024 bytes: hence the
-    # folder itself before all, whose name is never long.
-    root = tarfile.TarInfo("./")
-    root.type, root.mode = tarfile.DIRTYPE, 0o755
-    yield root.tobuf(tarfile.GNU_FORMAT)
-    with tarfile.open(fileobj=archive, mode="r|", bufsize=CHUNK, encoding="utf-8") as files:
-        members = (member for member in files if not member.isdir())
-        for path in (path for path in listed if path.startswith(folder)):
-            member = next(members, None)
-            if member is None or member.name != path:
-                raise tarfile.ReadError(f"git archive has {member and member.name!r}, git ls-tree has {path!r}")
-            if path in context:
-                member.name, member.mode = path.removeprefix(folder), context[path].permissions
-                member.mtime = min(member.mtime, LATEST)
-                yield member.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
-                yield from _pieces(files.extractfile(member) if member.isreg() else None, member.size)
-    yield bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _pieces(content: IO[bytes] | None, size: int) -> Iterator[bytes]:
-    while content and (piece := content.read(CHUNK)):
-        yield piece
-    yield bytes(-size % tarfile.BLOCKSIZE)
-
-
-def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    buffer = bytearray()
-    for piece in pieces:
-        buffer += piece
-        if len(buffer) >= CHUNK:
-            yield bytes(buffer)
-            buffer.clear()
-    yield bytes(buffer)
+        yield Source(where, sha, folder / "source.git", policy)

@@ -7,7 +7,7 @@ ways of its own. This follows github.com/moby/patternmatcher, which the docker c
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from operator import eq
 from typing import NamedTuple
@@ -23,6 +23,9 @@ PIECE = re.compile(
 
 ENDING = re.compile(r"\*\*([^/*?\[\]\\][^*?\[\]\\]*)")
 """``**.log``: the one pattern whose ``**`` reaches into a name."""
+
+UNLIKELY = "\x01"
+"""A name that no pattern has."""
 
 NOTHING, NO_SLASH = r"(?!)", "[^/]"
 
@@ -67,10 +70,18 @@ class Ignore:
             _bits(mark in state.marks for state in self._states)
             for mark in ("free", "skip", "any", "name", "end", "exception")
         )
+        self._of_exceptions = _bits(_belong_to_exceptions(self._states))
         self._kinds = {each: re.compile(each, re.DOTALL) for each in {state.onward for state in self._states}}
         self._moves = dict[str, tuple[int, int]]()
         self._folders = list[str]()  # of the path before: the next one is in the same, mostly
         self._reached = [(self._closed(self._end << 1 | 1), 0)]  # the state after each, and the rules that match it
+
+    def may_keep(self, folder: str) -> bool:
+        """Whether any file below a folder may belong to the context."""
+        if self.keeps(f"{folder}/{UNLIKELY}"):
+            return True
+        below = self._reached[-1][0]  # where the patterns are behind the folder's slash
+        return bool(below & self._of_exceptions)
 
     def keeps(self, path: str) -> bool:
         """Whether a file belongs to the context; ``path`` is relative to the context, with slashes."""
@@ -105,6 +116,14 @@ class Ignore:
         onward = _bits(state.onward in matching for state in self._states)
         self._moves[char] = onward, self._any | (0 if char == "/" else self._name)
         return self._moves[char]
+
+
+def _belong_to_exceptions(states: Sequence[State]) -> list[bool]:
+    found, exception = list[bool](), False
+    for state in reversed(states):
+        exception = "exception" in state.marks if "end" in state.marks else exception
+        found.append(exception)
+    return found[::-1]
 
 
 def _bits(flags: Iterable[bool]) -> int:

@@ -9,7 +9,7 @@ not cover what a Dockerfile gets from elsewhere: a base image, a package of toda
 import hashlib
 import json
 import posixpath
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -25,6 +25,9 @@ PREFIX = f"inputs-{VERSION}-"
 
 LINK = "120000"
 """Mode of a symbolic link in git's trees."""
+
+SUBMODULE = "160000"
+"""Mode of a submodule, whose name is a commit of another repository."""
 
 LINKS = 40
 """How many symbolic links lead to one file at most, as in Linux."""
@@ -47,10 +50,15 @@ class File(NamedTuple):
         return 0o755 if int(self.mode, 8) & 0o100 else 0o644
 
 
-def listed(listing: str) -> dict[str, File]:
-    """Parse what ``git ls-tree -r -z`` printed into files by path, in git's order.
+class Listing(NamedTuple):
+    """What a commit has, in git's order: its files by path, and the commits of its submodules by folder."""
 
-    Submodules are left out: their files belong to another repository.
+    files: dict[str, File]
+    submodules: dict[str, str]
+
+
+def listed(listing: str) -> Listing:
+    """Parse what ``git ls-tree -r -z`` printed.
 
     Raises:
         InvalidInput: a path stands there twice, which git never writes; which of the two counts is anyone's guess.
@@ -58,12 +66,12 @@ def listed(listing: str) -> dict[str, File]:
     found = dict[str, File]()
     for line in listing.split("\0")[:-1]:
         about, _, path = line.partition("\t")
-        mode, kind, name = about.split(" ")
+        mode, _, name = about.split(" ")
         if path in found:
             raise InvalidInput(f"The commit lists {path!r:.200} twice.", "Commit the folder again with git.")
-        if kind == "blob":
-            found[path] = File(mode, name)
-    return found
+        found[path] = File(mode, name)
+    submodules = {path: file.object for path, file in found.items() if file.mode == SUBMODULE}
+    return Listing({path: file for path, file in found.items() if path not in submodules}, submodules)
 
 
 def follow(path: str, files: Mapping[str, File], read: Callable[[str], bytes]) -> tuple[str, ...]:
@@ -98,11 +106,12 @@ class Content:
 
     Args:
         image: its description.
-        files: all files of the commit, by path.
+        listing: all that the commit has.
         read: returns the content of a file or the target of a link.
 
     Attributes:
         context: the files of the build context, by their path in the commit.
+        submodules: the commits of submodules that may have more of them, by folder.
         dockerfile: path of the Dockerfile in the commit, where links lead; empty if there is none.
 
     Raises:
@@ -110,12 +119,15 @@ class Content:
             Dockerfile or to ``.dockerignore`` doesn't lead to a file that the build can have.
     """
 
-    def __init__(self, image: ImageSpec, files: Mapping[str, File], read: Callable[[str], bytes]) -> None:
-        self._image, self._files, folder = image, files, image.folder
+    def __init__(self, image: ImageSpec, listing: Listing, read: Callable[[str], bytes]) -> None:
+        self._image, self._files, folder = image, listing.files, image.folder
+        files = listing.files
         # As BuildKit does: a Dockerfile's own ignore file goes before the context's.
         names = (f"{folder}{image.dockerfile}.dockerignore", f"{folder}.dockerignore")
         self._rules = next(filter(None, (follow(name, files, read) for name in names)), ())
-        ignore = Ignore(read(self._rules[-1]).decode(errors="replace") if self._rules else "")
+        self._ignore = Ignore(read(self._rules[-1]).decode(errors="replace") if self._rules else "")
+        wanted = (path.removeprefix("!") if path.startswith("!") else f"!{path}" for path in image.paths)
+        self._paths = Ignore("\n".join(["**", *wanted] if image.paths else []))
         needed = follow(folder + image.dockerfile, files, read)
         self.dockerfile = needed[-1] if needed else ""
         if not all(path.startswith(folder) for path in needed):
@@ -123,25 +135,38 @@ class Content:
                 f"{folder}{image.dockerfile} is a link to {self.dockerfile}, outside of the context of {image.name}.",
                 "Set the image's context to a folder that has both.",
             )
-        others = Ignore("\n".join(image.paths))  # whose patterns say what is wanted
-
-        def keeps(path: str) -> bool:
-            return ignore.keeps(path) and not (image.paths and others.keeps(path))
-
         inside = (path for path in files if path.startswith(folder))
-        self.context = {path: files[path] for path in inside if path in needed or keeps(path.removeprefix(folder))}
+        self.context = {path: files[path] for path in inside if path in needed or self.keeps(path.removeprefix(folder))}
+        self.submodules = {
+            path: commit
+            for path, commit in listing.submodules.items()
+            if path.startswith(folder) and self.may_keep(path.removeprefix(folder))
+        }
 
-    def tag(self, build_args: Mapping[str, str]) -> str:
-        """Return the name of these inputs, built with these arguments, as a tag: only equal inputs have equal names."""
+    def keeps(self, path: str) -> bool:
+        """Whether the context has a file; ``path`` is relative to the context."""
+        return self._ignore.keeps(path) and self._paths.keeps(path)
+
+    def may_keep(self, folder: str) -> bool:
+        """Whether the context may have files of a folder."""
+        return self._ignore.may_keep(folder) and self._paths.may_keep(folder)
+
+    def tag(self, build_args: Mapping[str, str], fetched: Collection[str] = ()) -> str:
+        """Return the name of these inputs, built with these arguments, as a tag: only equal inputs have equal names.
+
+        ``fetched`` is what the build gets besides the commit's own files: ``submodules``, ``lfs``.
+        """
         image, folder = self._image, self._image.folder
-        target = [image.target] if image.target else []
-        head = json.dumps([VERSION, image.dockerfile, image.platform, image.paths, sorted(build_args.items()), *target])
+        more = [*([image.target] if image.target else []), *([{"lfs": True}] if "lfs" in fetched else [])]
+        head = json.dumps([VERSION, image.dockerfile, image.platform, image.paths, sorted(build_args.items()), *more])
         # Attributes of a folder above the context count as well; "/" tells them from what is in it.
         counted = {
             path.removeprefix(folder) if path.startswith(folder) else f"/{path}": self._files[path]
             for path in self._files
             if path in self.context or path in self._rules or self._says_how_files_are_written(path)
         }
+        if "submodules" in fetched:
+            counted |= {path.removeprefix(folder): File(SUBMODULE, sha) for path, sha in self.submodules.items()}
         rows = [f"{file.mode} {file.object} {path}" for path, file in sorted(counted.items())]
         # No path has a NUL in it: no two lists are one text.
         name = hashlib.sha256("\0".join([head, *rows]).encode(errors="surrogateescape")).hexdigest()[:40]

@@ -155,6 +155,8 @@ OTHERS: Table = (
     (r"unauthorized|access denied|public key authentication|invalid key|not authorized|archived", DENIED),
     (r"read.only|does not have write|write access .*not granted|not allowed to (push|upload|download)", DENIED),
     (r"TF401027|TF400813|denied for writing|access via a deployment key", DENIED),
+    (r"credentials for \S+ not found|authorization error", DENIED),
+    (r"remote missing object|object does not exist on the server", MISSING),
     (r"not found|(could|can)\s?not (be found|find)|does not exist|no longer exists|TF401019", MISSING),
     (r"does not appear to be a git repository|returned error: 404|couldn't find remote ref", MISSING),
     (rf"not our ref|{ONLY_BY_NAME}|no such (file|project)", MISSING),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from tasks.core import git
-from tasks.core.build.context import Source
+from tasks.core.build.context import Policy, Source
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.image_rules import like_secrets
 from tasks.core.images import Images, ImageSpec
@@ -22,6 +22,7 @@ from tests.sandbox import git_http, repositories
 from tests.sandbox.examples import examples
 from tests.sandbox.github import github
 
+LEFT = Policy(submodules="leave")
 APP = ImageSpec(name="app", dockerfile="build/Dockerfile")
 ARGS = {"NODE_VERSION": "20"}
 
@@ -70,7 +71,7 @@ def bare(tmp_path: Path) -> Path:
 
 
 def source(bare: Path, sha: str, scratch: Path) -> Source:
-    return Source(git.Remote(str(bare)), sha, scratch / f"{sha}.git")
+    return Source(git.Remote(str(bare)), sha, scratch / f"{sha}.git", LEFT)
 
 
 def named(bare: Path, files: Mapping[str, Entry], scratch: Path, image: ImageSpec = APP) -> tuple[str, dict]:
@@ -388,7 +389,7 @@ def test_the_name_costs_the_folders_and_a_build_the_files(
     kind, where = elsewhere
     sha = commit(bare, FILES)
     wanted = named(bare, FILES, tmp_path)
-    made = Source(where, sha, tmp_path / "far.git")
+    made = Source(where, sha, tmp_path / "far.git", LEFT)
 
     assert made.inputs(APP, ARGS) == made.inputs(APP, ARGS) == wanted[0]
     ignore_file, everything = {blob(FILES[".dockerignore"].content)}, blobs(bare)
