@@ -40,6 +40,17 @@ def inside(path: str) -> str:
     return str(short)
 
 
+def relative(path: str) -> str:
+    """Return a path from a folder, in its shortest form.
+
+    Raises:
+        ValueError: it begins at the root, or has what no path needs.
+    """
+    if path.startswith("/") or not path.isprintable():
+        raise ValueError(f"{path!r:.80} is not a relative path")
+    return str(PurePosixPath(path))
+
+
 def for_each_image(build_args: dict[str, str]) -> dict[str, str]:
     """Build arguments as they are.
 

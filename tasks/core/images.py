@@ -1,5 +1,6 @@
 """What the two images of a delivery are made from: data, with the user's own two as the default."""
 
+import posixpath
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated
 
@@ -22,7 +23,7 @@ class ImageSpec(Value):
     Args:
         name: its repository in the registry.
         manifest_name: its name in the manifests; by default ``name``, or the last part of it.
-        dockerfile: a path inside of the context.
+        dockerfile: its path from the context, which may lead out of that: ``../docker/Dockerfile``.
         context: a folder of the source repository.
         paths: patterns of ``.dockerignore``, here for what the context consists of; everything by default.
         build_args: values of the Dockerfile's ``ARG``, beside ``NODE_VERSION``.
@@ -32,7 +33,7 @@ class ImageSpec(Value):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+([._/-]+[a-z0-9]+)*$", max_length=255)]
     manifest_name: Line = ""
-    dockerfile: InRepository
+    dockerfile: Annotated[str, Field(min_length=1), AfterValidator(image_rules.relative)]
     context: InRepository = "."
     paths: tuple[Annotated[Line, Field(min_length=1)], ...] = ()
     build_args: Annotated[dict[str, Line], AfterValidator(image_rules.for_each_image)] = Field(default_factory=dict)
@@ -45,6 +46,22 @@ class ImageSpec(Value):
         """Return the name of its entry in an overlay that has entries of these names."""
         last = self.name.rpartition("/")[2]
         return self.manifest_name or (last if last in known and self.name not in known else self.name)
+
+    @model_validator(mode="after")
+    def _in_the_repository(self) -> "ImageSpec":
+        if self.dockerfile_path.startswith("../"):
+            raise ValueError(f"dockerfile {self.dockerfile!r:.80} is outside of the repository")
+        return self
+
+    @property
+    def dockerfile_path(self) -> str:
+        """The Dockerfile's path in the repository."""
+        return posixpath.normpath(self.folder + self.dockerfile)
+
+    @property
+    def dockerfile_in_context(self) -> str:
+        """The same from the context."""
+        return posixpath.relpath(self.dockerfile_path, self.context)
 
     @property
     def folder(self) -> str:

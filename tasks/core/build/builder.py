@@ -16,6 +16,13 @@ KEPT = "buildcache"
 """The tag under which a build leaves its layers for other machines."""
 
 
+class Context(Protocol):
+    """Opens a build context."""
+
+    def __call__(self, *, whole: bool = True) -> Generator[bytes]:
+        """Return it as a tar stream."""
+
+
 @dataclass(frozen=True)
 class Order:
     """An image to be made of a commit.
@@ -23,7 +30,8 @@ class Order:
     Args:
         image: its description.
         recipe: its Dockerfile.
-        context: opens the build context, a tar stream; once for every try.
+        context: opens the build context, a tar stream; once for every try. ``whole=False`` leaves the Dockerfile out
+            that the recipe has apart.
         arguments: values of the Dockerfile's ``ARG``.
         registry: where it goes.
         tag: what it is pushed under.
@@ -37,7 +45,7 @@ class Order:
 
     image: ImageSpec
     recipe: Recipe
-    context: Callable[[], Generator[bytes]]
+    context: Context
     arguments: Mapping[str, str]
     registry: Registry
     tag: str

@@ -65,11 +65,19 @@ class Step:
 
 
 class Recipe(NamedTuple):
-    """What is built: the Dockerfile's path in the repository, its content, and the stage."""
+    """What is built.
+
+    Args:
+        path: the Dockerfile's path in the repository.
+        dockerfile: its content.
+        target: the stage; the last one by default.
+        apart: the Dockerfile as it is, if the context doesn't have it: ignored there, or outside of it.
+    """
 
     path: str
     dockerfile: Dockerfile
     target: str = ""
+    apart: bytes | None = None
 
 
 class Progress:

@@ -86,8 +86,10 @@ class Source:
         """
         return self._content(image).tag(build_args, self._policy.fetched)
 
-    def context(self, image: ImageSpec) -> Generator[bytes]:
+    def context(self, image: ImageSpec, whole: bool = True) -> Generator[bytes]:
         """Return the image's build context as a tar stream, without what ``.dockerignore`` leaves out.
+
+        The Dockerfile is in it even if it is ignored there, unless a build gets it apart (``whole=False``).
 
         One is read at a time: of two at once, both would end when the second one does, and no build begin before.
         A stream that is not read to its end is to be closed, or the next one begins only after :data:`SENDING` seconds.
@@ -99,7 +101,13 @@ class Source:
         """
         self.repository()
         content = self._content(image)
-        return self._stream([*self._parts(content, content.context, content.submodules, image.folder)])
+        if whole and any(not path.startswith(image.folder) for path in content.needed):
+            raise InvalidInput(
+                f"{image.dockerfile_path} is outside of the context of {image.name}.",
+                "Set BUILDER=engine, or the image's context to a folder that has both.",
+            )
+        files = {**content.context, **content.needed} if whole else content.context
+        return self._stream([*self._parts(content, files, content.submodules, image.folder)])
 
     def _parts(
         self,
@@ -150,7 +158,7 @@ class Source:
     def _content(self, image: ImageSpec) -> Content:
         content = Content(image, self._listed(), self._read)
         if not content.dockerfile:
-            path = image.folder + image.dockerfile
+            path = image.dockerfile_path
             if module := next((each for each in self._listed().submodules if path.startswith(f"{each}/")), ""):
                 raise InvalidInput(
                     f"{path}, which {image.name} is built from, is in the submodule {module}.",
@@ -168,11 +176,12 @@ class Source:
         Raises:
             NotFound: the commit has no such Dockerfile, or it has no such target.
         """
-        path = self._content(image).dockerfile
-        dockerfile = Dockerfile(self._read(path).decode(errors="replace"))
+        content = self._content(image)
+        path, text = content.dockerfile, self._read(content.dockerfile)
+        dockerfile = Dockerfile(text.decode(errors="replace"))
         if image.target and not dockerfile.has(image.target):
             raise NotFound(f"{path} of {image.name} has no stage {image.target}.", "Check the image's target.")
-        return Recipe(path, dockerfile, image.target)
+        return Recipe(path, dockerfile, image.target, text if content.needed else None)
 
     def _listed(self) -> Listing:
         """Return what the commit has."""

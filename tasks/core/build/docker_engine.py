@@ -27,6 +27,9 @@ Fraction = Callable[[float], None]
 
 CONNECT_TIMEOUT = 10
 
+DOCKERFILE = "Dockerfile"
+"""What a Dockerfile is called in the session's folder of this name, wherever it is in the repository."""
+
 PUSHED = re.compile(r"\S+: digest: (sha256:[0-9a-f]{64}) size: [0-9]+")
 """The status that ends a push. The containerd image store reports the digest there and nowhere else."""
 
@@ -34,7 +37,7 @@ PUSHED = re.compile(r"\S+: digest: (sha256:[0-9a-f]{64}) size: [0-9]+")
 def build(  # noqa: PLR0913 - not grouped yet
     client: docker.APIClient,
     image: ImageSpec,
-    context: Iterator[bytes],
+    context: Iterator[bytes] | None,
     build_args: Mapping[str, str],
     *,
     timeout: float,
@@ -49,7 +52,7 @@ def build(  # noqa: PLR0913 - not grouped yet
     Args:
         client: the engine.
         image: what to build.
-        context: the build context, a tar stream.
+        context: the build context, a tar stream; ``None`` if the session has it, and the Dockerfile apart.
         build_args: values of the Dockerfile's ``ARG``.
         timeout: seconds the build may take.
         log: is called with the lines of progress, as they come.
@@ -64,13 +67,15 @@ def build(  # noqa: PLR0913 - not grouped yet
     """
     told, started, built = Progress(log, progress, recipe), time.monotonic(), ""
     params = {
-        "dockerfile": image.dockerfile,
+        "dockerfile": image.dockerfile_in_context if context else DOCKERFILE,
         "platform": image.platform,
         "target": image.target,
         **helped.params(build_args),
     }
     if name:
         params["t"] = name
+    if context is None:
+        params["remote"] = "client-session"
     interruption.check(f"The build of {image.name}")
     with _building(client, image.name, context, params, timeout) as records:
         for record in records:
@@ -92,7 +97,7 @@ def build(  # noqa: PLR0913 - not grouped yet
 
 @contextmanager
 def _building(
-    client: docker.APIClient, image: str, context: Iterator[bytes], params: Mapping[str, str], timeout: float
+    client: docker.APIClient, image: str, context: Iterator[bytes] | None, params: Mapping[str, str], timeout: float
 ) -> Iterator[Iterable[dict[str, Any]]]:
     """Yield the engine's records of a build, which ends with the block, by itself, or when its time is over."""
     # The SDK's own build() has no way to ask for BuildKit (docker-py issue 2230): hence the call by hand.

@@ -1,8 +1,11 @@
 """The builder that needs no docker command: a Docker Engine, through its API."""
 
-from collections.abc import Callable
+import io
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from contextvars import copy_context
 from functools import partial
 
@@ -14,6 +17,7 @@ from tasks.core.build.buildkit import Help
 from tasks.core.build.buildkit_session import session
 from tasks.core.build.connection import connect, find_engine
 from tasks.core.build.engine_disk import limit_cache, push_as, working_name
+from tasks.core.build.session_files import Folder
 from tasks.core.errors import AccessDenied, Conflict, DeliveryError, InvalidInput, LoginExpired
 from tasks.core.registry.docker_config import IDENTITY, proxy_arguments
 from tasks.core.registry.oci import Registry
@@ -55,7 +59,10 @@ class EngineBuilder:
 
 def _build(engine: docker.APIClient, order: Order, name: str) -> str:
     login = partial(permitted_login, order.registry, order.logins)
-    with closing(order.context()) as context, session(engine, login) as opened:
+    with ExitStack() as stack:
+        folders = stack.enter_context(_folders(order)) if order.recipe.apart is not None else {}
+        context = None if folders else stack.enter_context(closing(order.context()))
+        opened = stack.enter_context(session(engine, login, folders))
         return docker_engine.build(
             engine,
             order.image,
@@ -68,6 +75,22 @@ def _build(engine: docker.APIClient, order: Order, name: str) -> str:
             name=name,
             recipe=order.recipe,
         )
+
+
+@contextmanager
+def _folders(order: Order) -> Iterator[dict[str, Folder]]:
+    """Yield the context without the Dockerfile, and the Dockerfile, as BuildKit calls them.
+
+    A context that is sent with the call has the Dockerfile in it, and so has ``COPY . .``: even one that is ignored.
+    """
+    recipe = tarfile.TarInfo(docker_engine.DOCKERFILE)
+    recipe.size, recipe.mode = len(order.recipe.apart or b""), 0o644
+    with tempfile.TemporaryFile() as context, tempfile.TemporaryFile() as dockerfile:
+        with closing(order.context(whole=False)) as pieces:
+            context.writelines(pieces)
+        with tarfile.open(fileobj=dockerfile, mode="w") as tar:
+            tar.addfile(recipe, io.BytesIO(order.recipe.apart or b""))
+        yield {"context": Folder(context), "dockerfile": Folder(dockerfile)}
 
 
 def kept_layers(order: Order) -> str:

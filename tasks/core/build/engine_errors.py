@@ -39,7 +39,7 @@ def build_error(image: ImageSpec, error: str, step: Step | None, line: int = 0) 
         return Unavailable(
             f"The build of {image.name} could not get what it needs: {error}", "Can the engine reach it?"
         )
-    path = f"{image.folder}{image.dockerfile}"
+    path = image.dockerfile_path
     at_line = f"{path}:{line}, " if line else ""
     where = f" at {at_line}{step.name}" if step else ""
     tail = "".join(f"\n  {line}" for line in step.lines) if step else ""

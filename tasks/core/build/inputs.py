@@ -113,6 +113,7 @@ class Content:
         context: the files of the build context, by their path in the commit.
         submodules: the commits of submodules that may have more of them, by folder.
         dockerfile: path of the Dockerfile in the commit, where links lead; empty if there is none.
+        needed: the Dockerfile and the links to it, as far as the context doesn't have them.
 
     Raises:
         InvalidInput: a pattern of ``.dockerignore`` or of the image's ``paths`` is not well-formed, or a link to the
@@ -123,20 +124,16 @@ class Content:
         self._image, self._files, folder = image, listing.files, image.folder
         files = listing.files
         # As BuildKit does: a Dockerfile's own ignore file goes before the context's.
-        names = (f"{folder}{image.dockerfile}.dockerignore", f"{folder}.dockerignore")
+        names = (f"{image.dockerfile_path}.dockerignore", f"{folder}.dockerignore")
         self._rules = next(filter(None, (follow(name, files, read) for name in names)), ())
         self._ignore = Ignore(read(self._rules[-1]).decode(errors="replace") if self._rules else "")
         wanted = (path.removeprefix("!") if path.startswith("!") else f"!{path}" for path in image.paths)
         self._paths = Ignore("\n".join(["**", *wanted] if image.paths else []))
-        needed = follow(folder + image.dockerfile, files, read)
+        needed = follow(image.dockerfile_path, files, read)
         self.dockerfile = needed[-1] if needed else ""
-        if not all(path.startswith(folder) for path in needed):
-            raise InvalidInput(
-                f"{folder}{image.dockerfile} is a link to {self.dockerfile}, outside of the context of {image.name}.",
-                "Set the image's context to a folder that has both.",
-            )
         inside = (path for path in files if path.startswith(folder))
-        self.context = {path: files[path] for path in inside if path in needed or self.keeps(path.removeprefix(folder))}
+        self.context = {path: files[path] for path in inside if self.keeps(path.removeprefix(folder))}
+        self.needed = {path: files[path] for path in needed if path not in self.context}
         self.submodules = {
             path: commit
             for path, commit in listing.submodules.items()
@@ -157,13 +154,17 @@ class Content:
         ``fetched`` is what the build gets besides the commit's own files: ``submodules``, ``lfs``.
         """
         image, folder = self._image, self._image.folder
-        more = [*([image.target] if image.target else []), *([{"lfs": True}] if "lfs" in fetched else [])]
+        ways = ["apart"] * bool(self.needed) + ["lfs"] * ("lfs" in fetched)
+        more = [*([image.target] if image.target else []), *([ways] if ways else [])]
         head = json.dumps([VERSION, image.dockerfile, image.platform, image.paths, sorted(build_args.items()), *more])
         # Attributes of a folder above the context count as well; "/" tells them from what is in it.
         counted = {
             path.removeprefix(folder) if path.startswith(folder) else f"/{path}": self._files[path]
             for path in self._files
-            if path in self.context or path in self._rules or self._says_how_files_are_written(path)
+            if path in self.context
+            or path in self.needed
+            or path in self._rules
+            or self._says_how_files_are_written(path)
         }
         if "submodules" in fetched:
             counted |= {path.removeprefix(folder): File(SUBMODULE, sha) for path, sha in self.submodules.items()}

@@ -27,6 +27,11 @@ def field(number: int, value: bytes) -> bytes:
     return _encoded(number << 3 | 2) + _encoded(len(value)) + value
 
 
+def number(at: int, value: int) -> bytes:
+    """One field with a number, as a message has it."""
+    return _encoded(at << 3) + _encoded(value)
+
+
 def _encoded(number: int) -> bytes:
     out = bytearray()
     while number > 0x7F:

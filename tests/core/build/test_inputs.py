@@ -99,7 +99,7 @@ def test_the_name_is_made_of_these_bytes(bare: Path, tmp_path: Path) -> None:
     """By hand: whoever changes what is hashed must change the version in it, or machines would not agree."""
     counted = sorted([*IN_CONTEXT, ".dockerignore", ".gitattributes"])
     rows = [f"{FILES[path].mode} {blob(FILES[path].content)} {path}" for path in counted]
-    head = json.dumps(["v2", "build/Dockerfile", "linux/amd64", [], [["NODE_VERSION", "20"]]])
+    head = json.dumps(["v2", "build/Dockerfile", "linux/amd64", [], [["NODE_VERSION", "20"]], ["apart"]])
     wanted = hashlib.sha256("\0".join([head, *rows]).encode()).hexdigest()
     name, context = named(bare, FILES, tmp_path)
     assert name == f"inputs-v2-{wanted[:40]}"
@@ -319,11 +319,12 @@ def test_a_link_that_leads_nowhere_is_rejected(bare: Path, tmp_path: Path, links
         named(bare, {"build/Dockerfile": FILES["build/Dockerfile"], **links}, tmp_path)
 
 
-def test_a_dockerfile_outside_of_its_context_is_rejected(bare: Path, tmp_path: Path) -> None:
+def test_a_link_to_a_dockerfile_outside_of_the_context_is_followed(bare: Path, tmp_path: Path) -> None:
     files = {"app/Dockerfile": Entry("120000", "../Dockerfile"), "Dockerfile": FILES["build/Dockerfile"]}
     image = ImageSpec(name="app", dockerfile="Dockerfile", context="app")
-    with pytest.raises(InvalidInput, match=r"app/Dockerfile is a link to Dockerfile, outside of the context of app"):
-        named(bare, files, tmp_path, image)
+    recipe = source(bare, commit(bare, files), tmp_path).recipe(image)
+    assert recipe.path == "Dockerfile"
+    assert recipe.apart == FILES["build/Dockerfile"].content.encode()
 
 
 @pytest.mark.parametrize("path", ["build/Dockerfile", ".dockerignore"])
