@@ -1,12 +1,9 @@
 """An update lands once, whole, on the newest head: beside other writers, after a crash, and never in secret-telling."""
 
 import base64
-import multiprocessing
-import os
 import pickle
 import shutil
 import subprocess
-import sys
 import threading
 import time
 import traceback
@@ -26,7 +23,7 @@ from tasks.core.gitops.commit_message import MessageStyle
 from tasks.core.models import ImageRef, ImageUpdate, UpdateResult
 from tasks.core.settings import Settings
 from tests.conftest import TOKEN
-from tests.core.gitops.other_writer import update_elsewhere
+from tests.core.gitops.other_writer import PROCESSES, be_killed, update_elsewhere
 from tests.sandbox import repositories
 from tests.sandbox.github import GitHub
 from tests.sandbox.gitops_files import APP, REGISTRY
@@ -218,7 +215,7 @@ def test_writers_at_once_all_land_exactly_once(way: str, hub: GitHub, gitops: Pa
         for environment in ("dev", "staging", "production")
     ]
     url, token = (str(gitops), None) if way == "path" else (hub.clone_url(NAME), TOKEN)
-    with ProcessPoolExecutor(len(wanted), multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(len(wanted), PROCESSES) as pool:
         made = list(pool.map(update_elsewhere, *zip(*[(url, token, *each, work) for each in wanted], strict=True)))
     history = repositories.log(gitops)[:-3]
     assert sorted(each["subject"] for each in history) == sorted(
@@ -312,34 +309,14 @@ def test_a_lock_that_stays_is_named_in_the_end(gitops: Path, work: Path, monkeyp
     assert len(commits(gitops)) == 3
 
 
-CRASH = """
-import os, sys
-from pathlib import Path
-from tasks.core import git
-from tasks.core.git.branch import Branch
-from tests.core.gitops.test_writer import write
-
-boundary, bare, work = sys.argv[1:]
-owner, name = (git, "init") if boundary == "init" else (Branch, boundary.split()[-1])
-real = getattr(owner, name)
-
-def killed(*arguments):
-    if boundary.startswith("after"):
-        real(*arguments)
-    os.kill(os.getpid(), 9)
-
-setattr(owner, name, killed)
-write(Path(bare), Path(work))
-"""
-
-
 @pytest.mark.parametrize(
     "boundary", ["init", "before fetch", "after fetch", "after read", "after commit", "before push", "after push"]
 )
 def test_killed_anywhere_and_run_again_it_is_one_commit(boundary: str, gitops: Path, work: Path) -> None:
-    command = [sys.executable, "-c", CRASH, boundary, str(gitops), str(work)]
-    died = subprocess.run(command, env=os.environ | {"PYTHONPATH": os.curdir}, check=False)
-    assert died.returncode == -9
+    dies = PROCESSES.Process(target=be_killed, args=(boundary, gitops, work))
+    dies.start()
+    dies.join()
+    assert dies.exitcode == -9
     assert list(work.iterdir()), "this is left, and goes with the next run"
     assert len(commits(gitops)) == (4 if boundary == "after push" else 3)
     start = repositories.show(gitops, "main~1" if boundary == "after push" else "main", DEV)
