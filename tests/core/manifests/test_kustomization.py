@@ -332,9 +332,14 @@ def test_a_tag_that_is_a_string_is_not(tag):
 
 
 def test_kustomize_takes_every_tag_for_a_string(tmp_path):
-    for tag in (*AMBIGUOUS, *UNAMBIGUOUS):
-        image = ImageRef("flowise-server", tag=tag)
-        assert_renders(set_images("resources: [deployment.yaml]\n", [image]), [image], tmp_path)
+    images = [ImageRef(f"app-{number}", tag=tag) for number, tag in enumerate((*AMBIGUOUS, *UNAMBIGUOUS))]
+    containers = [{"name": image.name, "image": image.name} for image in images]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "all"}, "spec": {"containers": containers}}
+    (tmp_path / "pod.yaml").write_text(yaml.safe_dump(pod))
+    (tmp_path / "kustomization.yaml").write_text(set_images("resources: [pod.yaml]\n", images))
+    done = subprocess.run([*KUSTOMIZE, str(tmp_path)], capture_output=True, text=True, check=True)
+    made = [each["image"] for each in yaml.safe_load(done.stdout)["spec"]["containers"]]
+    assert made == [f"{image.name}:{image.tag}" for image in images]
 
 
 # ---- properties -------------------------------------------------------------------------------------------------

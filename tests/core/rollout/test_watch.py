@@ -50,7 +50,7 @@ class World:
         commit: str = PUSHED,
         *,
         digests: tuple[str, ...] | None = None,
-        timeout: float = 900,
+        timeout: float = 300,
         name: str = NAME,
         **options: object,
     ) -> Rollout:
@@ -370,8 +370,8 @@ class TestNobodyKnows:
         world.app.after_sync = [(health, "waiting for a pod")]
         with pytest.raises(Inconclusive) as caught:
             world.wait()
-        assert clock.now == 900
-        assert f"After 900 seconds it is not known whether {NAME} runs {PUSHED[:7]}" in caught.value.message
+        assert clock.now == 300
+        assert f"After 300 seconds it is not known whether {NAME} runs {PUSHED[:7]}" in caught.value.message
         assert f"its health is {health}" in caught.value.message
         assert "Nothing was undone" in caught.value.hint
         assert not isinstance(caught.value, RolloutFailed), "which alone may undo something"
@@ -576,7 +576,7 @@ def test_it_follows_a_real_repository(gitops: Path, tmp_path: Path) -> None:
         client = ArgoCD(argo.url, SecretStr(argo.token))
         stack.callback(client.close)
         rollout = wait_for_rollout(
-            client, app.name, Goal(pushed, [entry], history), Patience(900, 5, 60), lambda _: None
+            client, app.name, Goal(pushed, [entry], history), Patience(300, 5, 60), lambda _: None
         )
     assert rollout.revision == newest
     assert any(image.endswith(f"/flowise-server@{DIGESTS[PUSHED]}") for image in rollout.images)
