@@ -68,9 +68,11 @@ def request_with_deadline(
         headers = [(name, value) for name, value in answer.headers.multi_items() if name != "content-encoding"]
         return httpx.Response(answer.status_code, headers=headers, content=bytes(body), request=answer.request)
 
-    given_up = threading.Event()
+    url, given_up = httpx.URL(url), threading.Event()
     try:
         return within(seconds, exchange)
+    except httpx.InvalidURL as error:  # httpx looks at where a redirect leads even if it doesn't follow it
+        raise httpx.RemoteProtocolError(f"the answer redirects to no URL: {error}") from None
     except TimeoutError:
         raise httpx.ReadTimeout(f"timed out: the answer was not complete after {seconds:g} seconds") from None
     finally:

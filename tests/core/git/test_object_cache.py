@@ -88,21 +88,22 @@ def test_each_file_is_the_object_it_is_named_after(cache: Path, update: Callable
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
-BROKEN: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda _: b"",
-    "no zlib": lambda _: b"nonsense",
-    "another object": lambda _: zlib.compress(b"tree 0\0"),
-    "half of it": lambda whole: whole[: len(whole) // 2],
-    "more than it": lambda whole: whole + b"garbage",
-    "twice": lambda whole: whole * 2,
-}
+BREAK: tuple[Callable[[bytes], bytes], ...] = (
+    lambda _: b"",
+    lambda _: b"nonsense",
+    lambda _: zlib.compress(b"tree 0\0"),
+    lambda whole: whole[: len(whole) // 2],
+    lambda whole: whole + b"garbage",
+    lambda whole: whole * 2,
+)
 
 
-@pytest.mark.parametrize("how", BROKEN)
-def test_a_broken_file_is_no_object(how: str, cache: Path, update: Callable[..., int], gitops: Path) -> None:
+def test_a_broken_file_is_no_object(cache: Path, update: Callable[..., int], gitops: Path) -> None:
     update("v1")
-    for file in cache.glob("*/*"):
-        file.write_bytes(BROKEN[how](file.read_bytes()))
+    files = [*cache.glob("*/*")]
+    assert len(files) >= len(BREAK)
+    for number, file in enumerate(files):
+        file.write_bytes(BREAK[number % len(BREAK)](file.read_bytes()))
     for tag in ("v2", "v3"):
         asked = update(tag)
         assert re.findall(r"newTag: (\S+)", repositories.show(gitops, "main", DEV)) == [tag, tag]
@@ -110,18 +111,16 @@ def test_a_broken_file_is_no_object(how: str, cache: Path, update: Callable[...,
     assert asked <= 5, "what was broken is replaced"
 
 
-@pytest.mark.parametrize("place", ["a file is in the way", "no home", "another's folder"])
+@pytest.mark.parametrize("place", ["a file is in the way", "no home"])
 def test_nothing_is_kept_where_nothing_can_be(
     place: str, update: Callable[..., int], gitops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     if place == "a file is in the way":
         (tmp_path / "cache").write_text("")
-    elif place == "no home":
+    else:
         monkeypatch.delenv("XDG_CACHE_HOME")
         monkeypatch.setenv("HOME", "/proc")
-    else:
-        monkeypatch.setenv("XDG_CACHE_HOME", "/proc")
     assert update("v1") == update("v2") > 5
     assert re.findall(r"newTag: (\S+)", repositories.show(gitops, "main", DEV)) == ["v2", "v2"]
 

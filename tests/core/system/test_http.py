@@ -63,6 +63,13 @@ def test_one_deadline_for_all_of_it(begin: bytes) -> None:
         assert 0.3 <= time.monotonic() - started < 3
 
 
+def test_a_redirect_that_leads_to_no_url() -> None:
+    moved = b"HTTP/1.1 301 Moved\r\nLocation: sha256:abc\r\nContent-Length: 0\r\n\r\n"
+    with dripping(moved, b"") as host, httpx.Client() as client:
+        with pytest.raises(httpx.RemoteProtocolError, match="the answer redirects to no URL"):
+            request_with_deadline(client, "GET", f"http://{host}/", 5)
+
+
 CLIENTS = {
     "registry": lambda host: Registry(host, 0.3).digest("app", "v1"),
     "Argo CD": lambda host: ArgoCD(f"http://{host}", SecretStr("t"), timeout=0.3).application("flowise-dev"),
