@@ -18,7 +18,7 @@ from tasks.core.build.context import Policy
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.git.branch import Identity
 from tasks.core.gitops.commit_message import MessageStyle
-from tasks.core.gitops.writer import GitOps
+from tasks.core.gitops.repository import GitOps
 from tasks.core.images import ImageSpec
 from tasks.core.models import ENVIRONMENTS, Environment
 from tasks.core.registry.oci import Registry, is_ecr

@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks.core.git import Remote
-from tasks.core.gitops.writer import GitOps, write
+from tasks.core.gitops.repository import GitOps
+from tasks.core.gitops.writer import write
 from tasks.core.models import ImageUpdate, Render
 from tests.sandbox.github import GitHub, github
 from tests.sandbox.repositories import git, git_environment, init, log
@@ -69,7 +70,8 @@ START = """
 import sys, tempfile
 from pathlib import Path
 from tasks.core.git import Remote
-from tasks.core.gitops.writer import GitOps, write
+from tasks.core.gitops.repository import GitOps
+from tasks.core.gitops.writer import write
 from tasks.core.models import ImageUpdate
 from pydantic import SecretStr
 print("loaded", flush=True)

@@ -18,6 +18,7 @@ from tasks import last_good
 from tasks.core.errors import DeliveryError, Retryable
 from tasks.core.git import Remote
 from tasks.core.gitops import writer
+from tasks.core.gitops.repository import GitOps
 from tasks.core.gitprovider.github import GitHub
 from tasks.core.models import ImageUpdate
 from tasks.core.registry.oci import Registry
@@ -60,7 +61,7 @@ def _write(proxy: Proxy) -> str:
         try:
             with faulty(hub.url, proxy) as url:
                 remote = Remote(f"{url}/{NAME}.git", SecretStr(TOKEN), timeout=2)
-                where = writer.GitOps(remote, "main", f"{APP}/overlays", Path(work))
+                where = GitOps(remote, "main", f"{APP}/overlays", Path(work))
                 result = _as_a_task(lambda: writer.write(where, UPDATE, REGISTRY, lambda _: None))
         finally:
             proxy.left = f"commits: {len(repositories.log(bare)) - before}"

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks.core import git
@@ -19,34 +19,37 @@ SOURCE_SECONDS = 60.0
 FORCE = "Nothing was written; deploy with force to do it anyway."
 
 
-def objection(  # noqa: PLR0913 - not grouped yet
-    update: ImageUpdate,
-    origin: Origin | None,
-    deployed: Sequence[Deployment],
-    further: Callable[[], Sequence[Deployment]],
-    source: git.Remote | None,
-    folder: Path,
-    *,
-    force: bool = False,
-) -> str:
+@dataclass(frozen=True)
+class Evidence:
+    """What tells which of two commits is newer.
+
+    Args:
+        deployed: the environment's deployments, newest first, and those that the newest took back.
+        further: tells of those before the newest, too, where it matters what was deployed earlier.
+        source: the source repository, if it is known here.
+        folder: for a copy of its commits.
+    """
+
+    deployed: Sequence[Deployment]
+    further: Callable[[], Sequence[Deployment]]
+    source: git.Remote | None
+    folder: Path
+
+
+def objection(update: ImageUpdate, origin: Origin | None, evidence: Evidence, *, force: bool = False) -> str:
     """Why an update must not replace what is deployed; empty where it may.
 
     Args:
         update: what is to be deployed.
         origin: where it comes from, if nothing was built for it.
-        deployed: the environment's deployments, newest first, and those that the newest took back.
-        further: tells of those before the newest, too, where it matters what was deployed earlier.
-        source: the source repository, if it is known here.
-        folder: for a copy of its commits.
+        evidence: what tells.
         force: whether only objections count that force can't overrule.
     """
     if origin and origin.restores:
-        return _overtaken(origin, deployed)
+        return _overtaken(origin, evidence.deployed)
     if force or not update.sha:
         return ""
-    return _rolled_back(update, update.sha, deployed) or _step_back(
-        update, update.sha, deployed, further, source, folder
-    )
+    return _rolled_back(update, update.sha, evidence.deployed) or _step_back(update, update.sha, evidence)
 
 
 def _overtaken(origin: Origin, deployed: Sequence[Deployment]) -> str:
@@ -71,25 +74,18 @@ def _rolled_back(update: ImageUpdate, sha: str, deployed: Sequence[Deployment]) 
     return f"{update.tag} was rolled back in {update.environment} by commit {back.commit[:7]}{why}. {FORCE}"
 
 
-def _step_back(
-    update: ImageUpdate,
-    sha: str,
-    deployed: Sequence[Deployment],
-    further: Callable[[], Sequence[Deployment]],
-    source: git.Remote | None,
-    folder: Path,
-) -> str:
+def _step_back(update: ImageUpdate, sha: str, evidence: Evidence) -> str:
     """Object to what is older than what is there.
 
     The source repository's history decides where it can be asked; else a commit is older when it was deployed
     before and something else has been deployed since.
     """
-    newest = next((each for each in deployed if each.sha), None)
+    newest = next((each for each in evidence.deployed if each.sha), None)
     if not newest or _same(sha, newest.sha):
         return ""
-    older = _is_older(sha, newest, source, folder) if source else None
+    older = _is_older(sha, newest, evidence.source, evidence.folder) if evidence.source else None
     if older is None:
-        older = _of_commit(sha, further()) is not None
+        older = _of_commit(sha, evidence.further()) is not None
     newer = f"{update.environment} has the newer source commit {newest.sha[:7]}"
     return f"{newer}: {update.tag} would be a step back. {FORCE}" if older else ""
 

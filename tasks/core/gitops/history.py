@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tasks.core.errors import NotFound
 from tasks.core.gitops import guard, overlay
-from tasks.core.gitops.writer import GitOps, on_branch
+from tasks.core.gitops.repository import GitOps, on_branch
 from tasks.core.models import Environment, ImageRef
 from tasks.core.system.temp_dir import temp_dir
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from tasks.core.errors import InvalidInput, NotFound, NotProven
 from tasks.core.gitops import overlay
 from tasks.core.gitops.ledger import Deployment
-from tasks.core.gitops.writer import GitOps, on_branch, update_as_deployed
+from tasks.core.gitops.redeploy import update_as_deployed
+from tasks.core.gitops.repository import GitOps, on_branch
 from tasks.core.models import Environment, Move, Origin
 
 

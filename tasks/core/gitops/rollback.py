@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from tasks.core.errors import Conflict, InvalidInput, NotFound
 from tasks.core.gitops import overlay
 from tasks.core.gitops.ledger import Deployment, Ledger
-from tasks.core.gitops.writer import GitOps, on_branch, update_as_deployed
+from tasks.core.gitops.redeploy import update_as_deployed
+from tasks.core.gitops.repository import GitOps, on_branch
 from tasks.core.models import Environment, ImageUpdate, Move, Origin
 
 SHORTEST = 7

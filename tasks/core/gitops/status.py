@@ -9,7 +9,7 @@ from tasks.core.git.branch import Branch
 from tasks.core.git.paths import look
 from tasks.core.gitops import overlay, source_commits
 from tasks.core.gitops.ledger import FAR, Deployment, fate
-from tasks.core.gitops.writer import GitOps, on_branch
+from tasks.core.gitops.repository import GitOps, on_branch
 from tasks.core.manifests.objects import differences
 from tasks.core.manifests.render import NotRendered, render
 from tasks.core.manifests.sources import collect

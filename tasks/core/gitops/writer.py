@@ -3,179 +3,45 @@
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from tasks.core import git
-from tasks.core.errors import InvalidInput, LostRace, NotFound, Unavailable
-from tasks.core.git import Remote
-from tasks.core.git.branch import Branch, Identity
+from tasks.core.errors import InvalidInput, LostRace
+from tasks.core.git.branch import Branch
 from tasks.core.gitops import commit_message, guard, overlay, proposal
-from tasks.core.gitops.commit_message import MessageStyle
 from tasks.core.gitops.effect import effect_of
-from tasks.core.gitops.ledger import Deployment, Ledger
+from tasks.core.gitops.ledger import Ledger
+from tasks.core.gitops.repository import GitOps, fetch
 from tasks.core.images import Images
-from tasks.core.models import ENVIRONMENTS, Approval, Environment, ImageRef, ImageUpdate, Origin, Render, UpdateResult
+from tasks.core.models import Approval, ImageRef, ImageUpdate, Origin, UpdateResult
 from tasks.core.system.temp_dir import temp_dir, turn
-from tasks.core.text import listed
 
 PATIENCE = 120.0
 """Seconds to go on after lost races before the next retry is Prefect's."""
 
 
 @dataclass(frozen=True)
-class GitOps:
-    """Where the overlays are.
+class Terms:
+    """On which terms an update is written.
 
     Args:
-        where: the repository.
-        branch: the branch that Argo CD watches.
-        overlays: the folder with one overlay for each environment, or the folder of each.
-        work_dir: where fetched objects may live meanwhile.
-        source: the source repository, which knows what is newer; ``None`` where only GitOps history may tell.
-        images: what the two images are called.
-        propose: whether a commit goes to a branch of its own, for a pull request, instead of to ``branch``.
-        under_review: whether a pull request is open there.
-        render: whether kustomize renders the overlay before a commit.
-        branches: the branch of each environment, if there isn't one for all.
-        style: what is added to commit messages.
-        identity: who commits.
-        registries: registries, or folders in them, that images may come from besides the update's own.
-        check_image: raises if an image that would be written is not in its registry.
+        force: also replace a newer source commit, and write again what was rolled back.
+        dry_run: only tell what would be written, or why nothing would.
+        approval: who approved which changes; ``None`` if no approval is needed.
+        origin: where the images come from, if nothing was built for the update; its entries are written as they are.
     """
 
-    where: Remote
-    branch: str
-    overlays: overlay.Overlays
-    work_dir: Path
-    source: Remote | None = None
-    images: Images = field(default_factory=Images)
-    propose: bool = False
-    under_review: bool = False
-    render: Render = "off"
-    branches: Mapping[Environment, str] = field(default_factory=dict)
-    style: MessageStyle = field(default_factory=MessageStyle)
-    identity: Identity = field(default_factory=Identity)
-    registries: tuple[str, ...] = ()
-    check_image: Callable[[ImageRef], None] = lambda _: None
-
-    def on(self, environment: Environment) -> "GitOps":
-        """Return the same, on the branch of an environment."""
-        return replace(self, branch=self.branches.get(environment, self.branch))
-
-    def others(self, environment: Environment) -> dict[Environment, str]:
-        """Return the overlays of other environments on the same branch."""
-        others = (each for each in ENVIRONMENTS if each != environment and self.on(each).branch == self.branch)
-        return {each: overlay.overlay_of(self.overlays, each) for each in others}
-
-    def ledger(self, branch: Branch) -> Ledger:
-        """Return the deployments on a branch of this repository."""
-        return Ledger(branch, self.overlays, self.images)
+    force: bool = False
+    dry_run: bool = False
+    approval: Approval | None = None
+    origin: Origin | None = None
 
 
-@contextmanager
-def on_branch(repository: GitOps) -> Iterator[Branch]:
-    """Yield the branch's newest head, to read from.
-
-    Raises:
-        NotFound, AccessDenied, Unavailable: as the git server answers.
-    """
-    with temp_dir(repository.work_dir) as folder, _branch(repository, repository.branch, folder) as branch:
-        fetch(branch)
-        yield branch
-
-
-def fetch(branch: Branch) -> str:
-    """Fetch the branch's newest commit and return its sha.
-
-    Raises:
-        NotFound: there is no such repository, or no such branch: the message names those there are.
-        AccessDenied, Unavailable: as the git server answers.
-    """
-    try:
-        return branch.fetch()
-    except NotFound:
-        there = git.branches(branch.where)
-        if branch.name in there:  # a page that was there for a moment has no branches
-            problem = f"{branch.where.url} has a branch {branch.name}, and could not fetch it."
-            raise Unavailable(problem, "If this stays so, fetch it by hand to see why.") from None
-        names = listed(there, 10) or "none"
-        problem = f"{branch.where.url} has no branch {branch.name}."
-        raise NotFound(problem, f"Branches there: {names}. Set GITOPS_BRANCH.") from None
-
-
-def _branch(repository: GitOps, name: str, folder: Path) -> Branch:
-    return Branch(repository.where, name, folder / f"{name.replace('/', '-')}.git")
-
-
-def images_of(update: ImageUpdate, registry: str, images: Images, there: Sequence[ImageRef]) -> list[ImageRef]:
-    """Return what the overlay has to say, which has these entries: by digest where there is one, else by tag."""
-    known = {each.name for each in there}
-    wanted = ((spec, update.digests[image]) for image, spec in images.specs.items())
-    return [
-        ImageRef(spec.entry(known), f"{registry}/{spec.name}", None if digest else update.tag, digest or None)
-        for spec, digest in wanted
-    ]
-
-
-def update_as_deployed(
-    repository: GitOps,
-    deployment: Deployment,
-    images: Sequence[ImageRef],
-    environment: Environment,
-    *,
-    actor: str,
-    run: str,
-) -> tuple[ImageUpdate, tuple[ImageRef, ...]]:
-    """Return the update that deploys to an environment what was deployed before, and its entries as they were.
-
-    Args:
-        repository: where the overlays are.
-        deployment: what was deployed.
-        images: what the overlay named then.
-        environment: where it is to go.
-        actor: who asks for it.
-        run: the run that does.
-
-    Raises:
-        InvalidInput: the overlay named an image without a tag or a digest, or not at all.
-    """
-    named = {image.name: image for image in images if image.tag or image.digest}
-    names = repository.images.entries(named)
-    missing = [name for name in names if name not in named]
-    if missing:
-        raise InvalidInput(
-            f"Commit {deployment.commit[:7]} deployed {deployment.tag} to {deployment.environment} "
-            f"without a version of {' and '.join(missing)}.",
-            "It is not known what ran then: choose another deployment.",
-        )
-    entries = {image: named[spec.name] for image, spec in repository.images.specs.items()}
-    digests = {f"{image}_digest": entry.digest for image, entry in entries.items()}
-    update = ImageUpdate.parse(
-        environment=environment,
-        tag=deployment.tag,
-        sha=deployment.sha,
-        actor=actor,
-        workflow_run_id=run,
-        **digests,
-    )
-    return update, tuple(entries.values())
-
-
-def write(  # noqa: PLR0913 - not grouped yet
-    repository: GitOps,
-    update: ImageUpdate,
-    registry: str,
-    log: Callable[[str], None],
-    *,
-    force: bool = False,
-    dry_run: bool = False,
-    approval: Approval | None = None,
-    origin: Origin | None = None,
+def write(
+    repository: GitOps, update: ImageUpdate, registry: str, log: Callable[[str], None], terms: Terms = Terms()
 ) -> UpdateResult:
     """Write an update's images into its environment's overlay, commit and push.
 
@@ -188,10 +54,7 @@ def write(  # noqa: PLR0913 - not grouped yet
         update: what to write.
         registry: the registry the images are in, ``host[:port]``, with its project.
         log: is called with each line of progress.
-        force: also replace a newer source commit, and write again what was rolled back.
-        dry_run: only tell what would be written, or why nothing would.
-        approval: who approved which changes; ``None`` if no approval is needed.
-        origin: where the images come from, if nothing was built for the update; its entries are written as they are.
+        terms: on which it is written.
 
     Raises:
         NotFound: no such repository, branch or overlay.
@@ -200,44 +63,133 @@ def write(  # noqa: PLR0913 - not grouped yet
         LostRace: other writers were faster for two minutes.
     """
     started, lost = time.monotonic(), 0
-    at = overlay.overlay_of(repository.overlays, update.environment)
-    images = list(origin.images) if origin else []
-    _check_registries(images, (registry, *repository.registries))
-    with temp_dir(repository.work_dir) as folder, _branch(repository, repository.branch, folder) as branch:
+    _check_registries(terms.origin.images if terms.origin else (), (registry, *repository.registries))
+    with temp_dir(repository.work_dir) as folder, repository.branch_named(repository.branch, folder) as branch:
+        attempt = _Attempt(repository, branch, update, registry, log, terms, folder)
         while True:
             try:
                 with turn(repository.work_dir):
-                    log(f"{branch.where.url} {branch.name} is at {fetch(branch)[:7]}")
-                    ledger = repository.ledger(branch)
-                    ledger.prepare(update.environment)
-                    overlay.check_own(branch, at, repository.others(update.environment))
-                    if not origin:
-                        images = images_of(update, registry, repository.images, overlay.images_at(branch, at))
-                    edit = overlay.edit(branch, at, images)
-                    planned = _planned(branch, update, edit, images, origin)
-                    if edit.diff:
-                        planned = _weighed(repository, ledger, update, planned, edit, folder, force=force)
-                    else:
-                        planned = _recognized(branch, ledger, update, planned)
-                    if not planned.skipped:
-                        effect = effect_of(branch, edit, images, repository.render, folder)
-                        planned = planned.model_copy(update=effect._asdict())
-                    if dry_run or not edit.diff or planned.skipped:
-                        return planned
-                    if approval and not approval.covers(planned.changes):
-                        return planned.model_copy(update={"pending": True})
-                    for image in images:
-                        repository.check_image(image)
-                    message = commit_message.message(update, approval, origin, repository.style)
-                    change = proposal.Change(update.environment, at, images, edit, message, repository.identity)
-                    commit = _put(branch, repository, change, folder, log)
-                    return _written(planned, commit, approval, repository.propose)
+                    return attempt.write()
             except LostRace as race:
                 lost += 1
                 if time.monotonic() - started > PATIENCE:
                     raise
                 log(f"{race.message} Trying again on the new head.")
             time.sleep(random.uniform(0, min(2.0, 0.05 * 2**lost)))  # noqa: S311 - spreads writers, no secret
+
+
+def images_of(update: ImageUpdate, registry: str, images: Images, there: Sequence[ImageRef]) -> list[ImageRef]:
+    """Return what the overlay has to say, which has these entries: by digest where there is one, else by tag."""
+    known = {each.name for each in there}
+    wanted = ((spec, update.digests[image]) for image, spec in images.specs.items())
+    return [
+        ImageRef(spec.entry(known), f"{registry}/{spec.name}", None if digest else update.tag, digest or None)
+        for spec, digest in wanted
+    ]
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One update of a branch's newest head."""
+
+    repository: GitOps
+    branch: Branch
+    update: ImageUpdate
+    registry: str
+    log: Callable[[str], None]
+    terms: Terms
+    folder: Path
+
+    def write(self) -> UpdateResult:
+        """Plan the edit and push it, unless there is a reason not to."""
+        self.log(f"{self.branch.where.url} {self.branch.name} is at {fetch(self.branch)[:7]}")
+        ledger = self.repository.ledger(self.branch)
+        ledger.prepare(self.update.environment)
+        images, edit = self._edit()
+        planned = self._planned(edit, images)
+        planned = self._weighed(ledger, planned, edit) if edit.diff else self._recognized(ledger, planned)
+        if not planned.skipped:
+            effect = effect_of(self.branch, edit, images, self.repository.render, self.folder)
+            planned = planned.model_copy(update=effect._asdict())
+        approval = self.terms.approval
+        if self.terms.dry_run or not edit.diff or planned.skipped:
+            return planned
+        if approval and not approval.covers(planned.changes):
+            return planned.model_copy(update={"pending": True})
+        for image in images:
+            self.repository.check_image(image)
+        return _written(planned, self._put(edit, images), approval, self.repository.propose)
+
+    def _edit(self) -> tuple[list[ImageRef], overlay.Edit]:
+        """Return the images the overlay is to have, and the edit that brings them."""
+        at = self._overlay()
+        overlay.check_own(self.branch, at, self.repository.others(self.update.environment))
+        if self.terms.origin:
+            images = list(self.terms.origin.images)
+        else:
+            there = overlay.images_at(self.branch, at)
+            images = images_of(self.update, self.registry, self.repository.images, there)
+        return images, overlay.edit(self.branch, at, images)
+
+    def _overlay(self) -> str:
+        return overlay.overlay_of(self.repository.overlays, self.update.environment)
+
+    def _planned(self, edit: overlay.Edit, images: Sequence[ImageRef]) -> UpdateResult:
+        """Return the result as long as nothing is written."""
+        return UpdateResult(
+            environment=self.update.environment,
+            tag=self.update.tag,
+            changed=False,
+            commit=self.branch.head,
+            overlay_path=edit.path.rpartition("/")[0],
+            images=tuple(images),
+            changes=edit.changes(images),
+            diff=edit.diff,
+            origin=self.terms.origin,
+        )
+
+    def _recognized(self, ledger: Ledger, planned: UpdateResult) -> UpdateResult:
+        """Return the result if the branch has these images: a commit of this run, if its push's answer was lost."""
+        run = self.update.workflow_run_id
+        newest = next(ledger.near(self.update.environment), None) if run else None
+        if not newest or newest.run != run or not newest.brings(self.update):
+            return planned
+        made = overlay.edit_made(self.branch, planned.overlay_path, newest.arrived)
+        return planned.model_copy(
+            update={
+                "changed": True,
+                "commit": newest.commit,
+                "changes": made.changes(planned.images),
+                "diff": made.diff,
+                "approved_by": newest.approved_by,
+                "approval_note": newest.approval_note,
+            }
+        )
+
+    def _weighed(self, ledger: Ledger, planned: UpdateResult, edit: overlay.Edit) -> UpdateResult:
+        """Return the planned result with what it replaces; or one that is skipped, and says why."""
+        environment, origin = self.update.environment, self.terms.origin
+        # The whole history is searched only for what can be in this update's way.
+        search = self.update.sha or origin
+        deployed = ledger.newest(environment) if search else [*islice(ledger.near(environment), 1)]
+        further = partial(ledger.newest, environment, at_least=2)
+        evidence = guard.Evidence(deployed, further, self.repository.source, self.folder)
+        if why := guard.objection(self.update, origin, evidence, force=self.terms.force):
+            return planned.model_copy(update={"skipped": why, "images": edit.images, "changes": (), "diff": ""})
+        return planned.model_copy(update={"replaces": next((each.sha for each in deployed if each.sha), "")})
+
+    def _put(self, edit: overlay.Edit, images: Sequence[ImageRef]) -> str:
+        """Commit and push; returns the commit, which may have been proposed before."""
+        repository, branch, update = self.repository, self.branch, self.update
+        message = commit_message.message(update, self.terms.approval, self.terms.origin, repository.style)
+        if not repository.propose:
+            commit = branch.commit(edit.path, edit.after.encode(), message, repository.identity)
+            branch.push(commit)
+            return commit
+        change = proposal.Change(update.environment, self._overlay(), images, edit, message, repository.identity)
+        apart = Path(tempfile.mkdtemp(dir=self.folder))  # it is looked at again after a lost race
+        with repository.branch_named(proposal.branch_of(update.environment), apart) as proposed:
+            return proposal.propose(branch, proposed, change, under_review=repository.under_review, log=self.log)
 
 
 def _check_registries(images: Sequence[ImageRef], known: Sequence[str]) -> None:
@@ -247,62 +199,6 @@ def _check_registries(images: Sequence[ImageRef], known: Sequence[str]) -> None:
                 f"{image.name} would come from {image.new_name}, which is not in {' or '.join(known)}.",
                 "Nothing was written. If that registry is yours, add it to IMAGE_REGISTRIES.",
             )
-
-
-def _planned(
-    branch: Branch, update: ImageUpdate, edit: overlay.Edit, images: Sequence[ImageRef], origin: Origin | None
-) -> UpdateResult:
-    """Return the result as long as nothing is written."""
-    return UpdateResult(
-        environment=update.environment,
-        tag=update.tag,
-        changed=False,
-        commit=branch.head,
-        overlay_path=edit.path.rpartition("/")[0],
-        images=tuple(images),
-        changes=edit.changes(images),
-        diff=edit.diff,
-        origin=origin,
-    )
-
-
-def _recognized(branch: Branch, ledger: Ledger, update: ImageUpdate, planned: UpdateResult) -> UpdateResult:
-    """Return the result if the branch has these images: a commit of this run, if the answer to its push was lost."""
-    newest = next(ledger.near(update.environment), None) if update.workflow_run_id else None
-    if not newest or newest.run != update.workflow_run_id or not newest.brings(update):
-        return planned
-    made = overlay.edit_made(branch, planned.overlay_path, newest.arrived)
-    return planned.model_copy(
-        update={
-            "changed": True,
-            "commit": newest.commit,
-            "changes": made.changes(planned.images),
-            "diff": made.diff,
-            "approved_by": newest.approved_by,
-            "approval_note": newest.approval_note,
-        }
-    )
-
-
-def _weighed(  # noqa: PLR0913 - not grouped yet
-    repository: GitOps,
-    ledger: Ledger,
-    update: ImageUpdate,
-    planned: UpdateResult,
-    edit: overlay.Edit,
-    folder: Path,
-    *,
-    force: bool,
-) -> UpdateResult:
-    """Return the planned result with what it replaces; or one that is skipped, and says why."""
-    # The whole history is searched only for what can be in this update's way.
-    search = update.sha or planned.origin
-    deployed = ledger.newest(update.environment) if search else [*islice(ledger.near(update.environment), 1)]
-    further = partial(ledger.newest, update.environment, at_least=2)
-    why = guard.objection(update, planned.origin, deployed, further, repository.source, folder, force=force)
-    if why:
-        return planned.model_copy(update={"skipped": why, "images": edit.images, "changes": (), "diff": ""})
-    return planned.model_copy(update={"replaces": next((each.sha for each in deployed if each.sha), "")})
 
 
 def _written(planned: UpdateResult, commit: str, approval: Approval | None, proposed: bool) -> UpdateResult:
@@ -316,15 +212,3 @@ def _written(planned: UpdateResult, commit: str, approval: Approval | None, prop
             "approval_note": note,
         },
     )
-
-
-def _put(branch: Branch, repository: GitOps, change: proposal.Change, folder: Path, log: Callable[[str], None]) -> str:
-    """Commit and push; returns the commit, which may have been proposed before."""
-    if repository.propose:
-        apart = Path(tempfile.mkdtemp(dir=folder))  # it is looked at again after a lost race
-        with _branch(repository, proposal.branch_of(change.environment), apart) as proposed:
-            return proposal.propose(branch, proposed, change, under_review=repository.under_review, log=log)
-    edit = change.edit
-    commit = branch.commit(edit.path, edit.after.encode(), change.message, change.identity)
-    branch.push(commit)
-    return commit

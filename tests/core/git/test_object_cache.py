@@ -18,7 +18,8 @@ from tasks.core import git
 from tasks.core.git import object_cache
 from tasks.core.git.object_cache import LARGEST, ObjectCache
 from tasks.core.git.objects import Object
-from tasks.core.gitops.writer import GitOps, write
+from tasks.core.gitops.repository import GitOps
+from tasks.core.gitops.writer import write
 from tasks.core.models import ImageUpdate
 from tests.sandbox import repositories
 from tests.sandbox.github import GitHub

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from tasks.core import git
 from tasks.core.git.branch import Branch
 from tasks.core.gitops import writer
+from tasks.core.gitops.repository import GitOps
 from tasks.core.models import ImageUpdate
 from tests.sandbox.gitops_files import APP, REGISTRY
 
@@ -21,7 +22,7 @@ def update_elsewhere(url: str, token: str | None, environment: str, tag: str, wo
     """Update an environment, and return the commit."""
     where = git.Remote(url, SecretStr(token) if token else None)
     update = ImageUpdate(environment=environment, tag=tag)
-    return writer.write(writer.GitOps(where, "main", f"{APP}/overlays", work), update, REGISTRY, lambda _: None).commit
+    return writer.write(GitOps(where, "main", f"{APP}/overlays", work), update, REGISTRY, lambda _: None).commit
 
 
 def be_killed(boundary: str, bare: Path, work: Path) -> None:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from tasks.core import git
 from tasks.core.errors import InvalidInput, NotFound
 from tasks.core.gitops import writer
+from tasks.core.gitops.repository import GitOps
 from tasks.core.manifests import render
 from tasks.core.models import ImageUpdate, Render, UpdateResult
 from tests.sandbox import repositories
@@ -69,10 +70,10 @@ def work(tmp_path: Path) -> Iterator[Path]:
 
 def write(where: Path | git.Remote, work: Path, mode: Render = "require", **fields: object) -> UpdateResult:
     remote = where if isinstance(where, git.Remote) else git.Remote(str(where))
-    place = writer.GitOps(remote, "main", OVERLAYS, work, render=mode)
+    place = GitOps(remote, "main", OVERLAYS, work, render=mode)
     asked = {"environment": "dev", "tag": "v2", "server_digest": SERVER, "ui_digest": UI} | fields
-    options = {"dry_run": asked.pop("dry_run", False)}
-    return writer.write(place, ImageUpdate(**asked), REGISTRY, lambda _: None, **options)
+    terms = writer.Terms(dry_run=asked.pop("dry_run", False))
+    return writer.write(place, ImageUpdate(**asked), REGISTRY, lambda _: None, terms)
 
 
 def refused(bare: Path, work: Path, mode: Render = "require") -> InvalidInput:

@@ -9,7 +9,7 @@ import pytest
 from tasks.core.errors import Unavailable
 from tasks.core.git import Remote
 from tasks.core.gitops.history import GitOpsHistory
-from tasks.core.gitops.writer import GitOps
+from tasks.core.gitops.repository import GitOps
 from tasks.core.models import ImageRef
 from tests.sandbox.gitops_files import APP
 from tests.sandbox.repositories import commit, git

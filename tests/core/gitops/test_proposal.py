@@ -9,7 +9,8 @@ from pydantic import SecretStr
 from tasks.core import git
 from tasks.core.errors import Conflict, LostRace
 from tasks.core.git.branch import Branch
-from tasks.core.gitops.writer import GitOps, write
+from tasks.core.gitops.repository import GitOps
+from tasks.core.gitops.writer import write
 from tasks.core.models import ImageUpdate, UpdateResult
 from tests.sandbox.github import github
 from tests.sandbox.repositories import commit, head, log, show

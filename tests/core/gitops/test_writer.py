@@ -20,6 +20,7 @@ from tasks.core.errors import AccessDenied, InvalidInput, LostRace, NotFound, Pu
 from tasks.core.git.branch import Branch, Commit, Identity
 from tasks.core.gitops import ledger, promotion, status, writer
 from tasks.core.gitops.commit_message import MessageStyle
+from tasks.core.gitops.repository import GitOps
 from tasks.core.models import ImageRef, ImageUpdate, UpdateResult
 from tasks.core.settings import Settings
 from tests.conftest import TOKEN
@@ -44,7 +45,7 @@ def write(
 ) -> UpdateResult:
     remote = where if isinstance(where, git.Remote) else git.Remote(str(where))
     update = ImageUpdate(**{"environment": "dev", "tag": tag, **fields})
-    return writer.write(writer.GitOps(remote, "main", OVERLAYS, work), update, REGISTRY, log)
+    return writer.write(GitOps(remote, "main", OVERLAYS, work), update, REGISTRY, log)
 
 
 def commits(bare: Path) -> list[str]:
@@ -141,7 +142,7 @@ def test_of_several_entries_the_change_is_that_of_the_different_one(gitops: Path
 
 
 def test_a_proposal_is_looked_for_again_after_a_lost_race(gitops: Path, work: Path) -> None:
-    repository = writer.GitOps(git.Remote(str(gitops)), "main", OVERLAYS, work, propose=True)
+    repository = GitOps(git.Remote(str(gitops)), "main", OVERLAYS, work, propose=True)
     for tag in ("v1", "v2"):
         if tag == "v2":
             (gitops / "refs/heads/flowise/dev.lock").touch()
@@ -153,14 +154,14 @@ def test_a_proposal_is_looked_for_again_after_a_lost_race(gitops: Path, work: Pa
 
 @pytest.mark.parametrize("overlays", [f"/{OVERLAYS}/", f"./{OVERLAYS}//"])
 def test_the_overlays_folder_may_be_written_loosely(overlays: str, gitops: Path, work: Path) -> None:
-    where = writer.GitOps(git.Remote(str(gitops)), "main", overlays, work)
+    where = GitOps(git.Remote(str(gitops)), "main", overlays, work)
     assert writer.write(where, ImageUpdate(environment="dev", tag="v1"), REGISTRY, quiet).changed
 
 
 def test_overlays_may_stand_in_the_root(tmp_path: Path, work: Path) -> None:
     bare = repositories.init(tmp_path / "flat.git")
     repositories.commit(bare, "main", {"dev/kustomization.yaml": "images: []\n"}, "start")
-    repository = writer.GitOps(git.Remote(str(bare)), "main", ".", work)
+    repository = GitOps(git.Remote(str(bare)), "main", ".", work)
     result = writer.write(repository, ImageUpdate(environment="dev", tag="v1"), "r.example.com", quiet)
     assert result.overlay_path == "dev"
     assert repositories.show(bare, "main", "dev/kustomization.yaml").count("newTag: v1\n") == 2
@@ -396,7 +397,7 @@ def test_the_patience_is_minded(gitops: Path, work: Path, monkeypatch: pytest.Mo
 
 def test_committer_and_additions_are_an_installations_own(gitops: Path, work: Path) -> None:
     style = MessageStyle(prefix="[skip ci]", lines=("Ticket: OPS-7",))
-    place = writer.GitOps(
+    place = GitOps(
         git.Remote(str(gitops)), "main", OVERLAYS, work, style=style, identity=Identity("Ops Bot <ops@corp.example>")
     )
     update = ImageUpdate(environment="dev", tag="v1", actor="octocat", workflow_run_id="7")
@@ -417,7 +418,7 @@ def test_git_signs_with_an_ssh_key(over_http: bool, hub: GitHub, gitops: Path, w
     key, person = tmp_path / "key", "Ops Bot <ops@corp.example>"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     where = remote(hub) if over_http else git.Remote(str(gitops))
-    place = writer.GitOps(where, "main", OVERLAYS, work, identity=Identity(person, str(key)))
+    place = GitOps(where, "main", OVERLAYS, work, identity=Identity(person, str(key)))
     result = writer.write(place, ImageUpdate(environment="dev", tag="v1"), REGISTRY, quiet)
     signers = tmp_path / "signers"
     signers.write_text(f"ops@corp.example {key.with_suffix('.pub').read_text()}")
@@ -436,7 +437,7 @@ def test_git_signs_with_a_gpg_key(gitops: Path, work: Path, tmp_path: Path, monk
     subprocess.run(made, check=True, capture_output=True)
     try:
         identity = Identity("Ops Bot <ops@corp.example>", "ops@corp.example")
-        place = writer.GitOps(git.Remote(str(gitops)), "main", OVERLAYS, work, identity=identity)
+        place = GitOps(git.Remote(str(gitops)), "main", OVERLAYS, work, identity=identity)
         result = writer.write(place, ImageUpdate(environment="dev", tag="v1"), REGISTRY, quiet)
         repositories.git(gitops, "verify-commit", result.commit)
     finally:
@@ -446,7 +447,7 @@ def test_git_signs_with_a_gpg_key(gitops: Path, work: Path, tmp_path: Path, monk
 def test_a_key_that_cannot_sign_is_named(gitops: Path, work: Path, tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("no key\n")
-    place = writer.GitOps(git.Remote(str(gitops)), "main", OVERLAYS, work, identity=Identity(signing_key=str(key)))
+    place = GitOps(git.Remote(str(gitops)), "main", OVERLAYS, work, identity=Identity(signing_key=str(key)))
     with pytest.raises(InvalidInput, match="git can't sign the commit") as caught:
         writer.write(place, ImageUpdate(environment="dev", tag="v1"), REGISTRY, quiet)
     assert "COMMIT_SIGNING_KEY" in caught.value.hint
@@ -537,7 +538,9 @@ def test_overlays_and_branches_by_pattern(name: str, path: str, place: str, tmp_
     asked = ImageUpdate(environment="dev", tag="v1", sha="1" * 40, server_digest=DIGEST, ui_digest=DIGEST)
     assert writer.write(clients.overlays(settings, "dev"), asked, REGISTRY, quiet).changed
     move, _ = promotion.running(clients.overlays(settings, "production"), "dev", "production", actor="a", run="1")
-    result = writer.write(clients.overlays(settings, "production"), move.update, REGISTRY, quiet, origin=move.origin)
+    result = writer.write(
+        clients.overlays(settings, "production"), move.update, REGISTRY, quiet, writer.Terms(origin=move.origin)
+    )
     assert (result.overlay_path, result.commit) == (place, repositories.head(bare, f"env/{name}"))
     assert DIGEST in repositories.show(bare, f"env/{name}", f"{place}/kustomization.yaml")
     found = status.read(clients.overlays(settings, "dev"), {"production": "dev"})
@@ -547,7 +550,7 @@ def test_overlays_and_branches_by_pattern(name: str, path: str, place: str, tmp_
 
 def test_a_missing_branch_names_the_setting_and_those_there_are(hub: GitHub, gitops: Path, work: Path) -> None:
     for where in (git.Remote(str(gitops)), remote(hub)):
-        repository = writer.GitOps(where, "mian", OVERLAYS, work)
+        repository = GitOps(where, "mian", OVERLAYS, work)
         with pytest.raises(NotFound, match=r"has no branch mian\.") as caught:
             writer.write(repository, ImageUpdate(environment="dev", tag="v1"), REGISTRY, quiet)
         assert caught.value.hint == "Branches there: main. Set GITOPS_BRANCH."

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from tasks.core.errors import AccessDenied, Inconclusive, InvalidInput, NotFound, NotSynced, RolloutFailed, Unavailable
 from tasks.core.git import Remote
 from tasks.core.gitops.history import GitOpsHistory
-from tasks.core.gitops.writer import GitOps
+from tasks.core.gitops.repository import GitOps
 from tasks.core.models import ImageRef, Rollout
 from tasks.core.rollout.argocd import ArgoCD, Scope
 from tasks.core.rollout.goal import Goal

@@ -65,9 +65,9 @@ def test_one_deadline_for_all_of_it(begin: bytes) -> None:
 
 def test_a_redirect_that_leads_to_no_url() -> None:
     moved = b"HTTP/1.1 301 Moved\r\nLocation: sha256:abc\r\nContent-Length: 0\r\n\r\n"
-    with dripping(moved, b"") as host, httpx.Client() as client:
-        with pytest.raises(httpx.RemoteProtocolError, match="the answer redirects to no URL"):
-            request_with_deadline(client, "GET", f"http://{host}/", 5)
+    told = pytest.raises(httpx.RemoteProtocolError, match="the answer redirects to no URL")
+    with dripping(moved, b"") as host, httpx.Client() as client, told:
+        request_with_deadline(client, "GET", f"http://{host}/", 5)
 
 
 CLIENTS = {
