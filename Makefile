@@ -68,8 +68,8 @@ $(VENV)/tools/.ready: Makefile
 COMPILE = $(VENV)/tools/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock"
 lock: $(VENV)/tools/.ready
-	$(COMPILE) --group dev --upgrade -o requirements-dev.lock
-	$(COMPILE) --extra render --extra redis --group install --constraints requirements-dev.lock --upgrade -o requirements.lock
+	$(COMPILE) --all-extras --group dev --upgrade -o requirements-dev.lock
+	$(COMPILE) --all-extras --group install --constraints requirements-dev.lock --upgrade -o requirements.lock
 
 audit: $(VENV)/tools/.ready
 	@$(VENV)/tools/bin/python .ci/audit $(VENV)/tools/bin/pip-audit

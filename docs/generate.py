@@ -32,6 +32,7 @@ CHAPTERS = {
     "GitHub": ("gitops_token", "github_"),
     "Approval": ("approval_",),
     "Alerts": ("alert_", "sendgrid_"),
+    "Work pools": ("work_pool_", "worker_"),
 }
 """What a setting's name begins with, by the chapter it is in; what is in none comes first."""
 

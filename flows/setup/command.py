@@ -30,13 +30,13 @@ from flows.setup.server_objects import (
     automation,
     block,
     fixed_environment,
-    fixed_template,
     limit,
     lost_slots,
     run_environment,
     variable,
     work_pool,
 )
+from flows.setup.work_pools import base_job_template, container_environment
 from tasks.core.errors import DeliveryError, InvalidInput, NotFound
 from tasks.core.hosts import RECEIVERS, hosts
 from tasks.core.models import ENVIRONMENTS
@@ -46,8 +46,9 @@ from tasks.runtime.web import ui
 ALERTS = "flowise-alerts"
 """Name of the notification blocks."""
 AWS = {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"}
-NO_VARIABLE = {*AWS, "work_dir", "trusted_hosts"}
-"""Credentials, what belongs to one machine, and what can't be changed in the UI; secrets go by their type."""
+NO_VARIABLE = {*AWS, "work_dir", "trusted_hosts", "work_pool_type", "work_pool_options", "worker_image"}
+"""Credentials, what belongs to one machine or to flowise-setup itself, and what can't be changed in the UI; secrets go
+by their type."""
 DEFAULTS = {"approval_required": ",".join(ASKED_BY_DEFAULT), "dispatch_via": "prefect-event"}
 """What runs of deployments have unless the environment of flowise-setup, or the UI, says otherwise."""
 
@@ -102,10 +103,11 @@ def set_up(settings: Settings) -> Iterator[Row]:
         for name, value in shared.items():
             yield variable(f"flowise_{name}", value)
         references = {name.upper(): f"{{{{ prefect.variables.flowise_{name} }}}}" for name in shared}
-        trusted = ",".join(trusted_hosts(settings))
+        kind, trusted = settings.work_pool_type, {"TRUSTED_HOSTS": ",".join(trusted_hosts(settings))}
         for pool, withheld in withheld_secrets(settings, shared["dispatch_via"]).items():
-            yield run_environment(pool, references | withheld | {"TRUSTED_HOSTS": trusted})
-            yield work_pool(client, pool, fixed_template(pool))
+            template = base_job_template(settings, pool, builds=pool == BUILD_POOL)
+            yield run_environment(pool, references | withheld | trusted | container_environment(kind))
+            yield work_pool(client, pool, kind, template)
         for environment in ENVIRONMENTS:
             yield limit(client, f"flowise-{environment}")
         yield from lost_slots(client)
@@ -118,7 +120,7 @@ def shared_settings(settings: Settings) -> dict[str, Any]:
 
     Those of ``DEFAULTS`` are always there: as set here, as changed in the UI, or by default.
     """
-    ours = {name for name in settings.model_fields_set if not _is_secret(name)}
+    ours = {name for name in settings.model_fields_set if not _is_secret(name) and name.upper() in os.environ}
     names = sorted(name for name in ours - NO_VARIABLE if not name.startswith("alert_"))
     defaults = {name: Variable.get(f"flowise_{name}", value) for name, value in DEFAULTS.items()}
     return defaults | {name: os.environ[name.upper()] for name in names}

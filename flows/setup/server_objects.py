@@ -1,9 +1,6 @@
 """The things of a Prefect server that ``flowise-setup`` makes: each is looked at first and changed where it differs."""
 
-import shlex
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -21,12 +18,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.variables import Variable
 
 from flows.setup.server_check import read_settings
+from tasks.core.models import WorkPoolType
 
 BUILD_POOL, GITOPS_POOL = "flowise-build", "flowise-gitops"
 """The work pools of prefect.yaml."""
-PROJECT = Path(__file__).parents[2]
-"""Where the runs of prefect.yaml's deployments start."""
-
 
 LEASES_IN_FILES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
 """What a server needs to keep the leases of slots when it is restarted."""
@@ -71,37 +66,19 @@ def run_environment(name: str, values: dict[str, str]) -> Row:
     return block(RunEnvironment, name, value={key: known[key] for key in known if known[key]} | values)[0]
 
 
-def work_pool(client: SyncPrefectClient, name: str, template: dict[str, Any]) -> Row:
-    """Make or change a pool of processes; one of another type is left untouched."""
+def work_pool(client: SyncPrefectClient, name: str, kind: WorkPoolType, template: dict[str, Any]) -> Row:
+    """Make or change a work pool; one of another type is left untouched."""
     try:
         found = client.read_work_pool(name)
     except ObjectNotFound:
-        client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
+        client.create_work_pool(WorkPoolCreate(name=name, type=kind, base_job_template=template))
         return Row("work pool", name, _outcome(False, []))
-    if found.type != "process":
-        return Row("work pool", name, f"left alone: its type is {found.type}, not process")
+    if found.type != kind:
+        return Row("work pool", name, f"left alone: its type is {found.type}, not {kind}")
     changes = ["base job template"] * (found.base_job_template != template)
     if changes:
         client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
     return Row("work pool", name, _outcome(True, changes))
-
-
-def fixed_template(name: str) -> dict[str, Any]:
-    """Return a base job template in which the person who starts a run can change nothing.
-
-    Command and folder are this process's. With a command, a worker starts one process for a run; without, another one
-    that only prepares it, which costs two seconds. The environment is a reference to a block, because a worker merges
-    the job variable ``env`` into one that is written out here.
-    """
-    reference = f"prefect.blocks.{RunEnvironment.get_block_type_slug()}.{name}"
-    job = {
-        "command": f"{shlex.quote(sys.executable)} -m prefect.engine",
-        "working_dir": str(PROJECT),
-        "env": f"{{{{ {reference} }}}}",
-    }
-    # Prefect wants whatever is in braces declared; a job variable of this name replaces nothing.
-    declared = {reference: {"type": "null", "description": "Fixed by flowise-setup; a run can't change it."}}
-    return {"variables": {"type": "object", "properties": declared}, "job_configuration": job}
 
 
 def limit(client: SyncPrefectClient, name: str) -> Row:

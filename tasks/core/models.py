@@ -27,6 +27,9 @@ Render = Literal["auto", "require", "off"]
 Elsewhere = Literal["reject", "fetch", "leave"]
 """What happens to files that git keeps outside of a commit: the build ends, gets them, or goes on without them."""
 
+WorkPoolType = Literal["process", "docker", "kubernetes", "ecs"]
+"""Where the runs of deployments are carried out, as Prefect names the types of work pools."""
+
 EVENT = "flowise-image-updated"
 """Name of the Prefect event, and ``event_type`` of the GitHub ``repository_dispatch``."""
 

@@ -3,7 +3,7 @@
 from ast import literal_eval
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from platformdirs import user_cache_path
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from tasks.core.errors import InvalidInput
 from tasks.core.hosts import strangers
 from tasks.core.images import Images
-from tasks.core.models import Elsewhere, Environment, NodeVersion, Render, Transport
+from tasks.core.models import Elsewhere, Environment, NodeVersion, Render, Transport, WorkPoolType
 
 ASKED_BY_DEFAULT: tuple[Environment, ...] = ("production",)
 """Environments for which runs of deployments ask unless ``APPROVAL_REQUIRED`` says otherwise."""
@@ -66,6 +66,9 @@ def _stripped(value: object) -> object:
 Secret = Annotated[SecretStr, BeforeValidator(_stripped)]
 """A secret without the line break that it gets from ``echo TOKEN | base64``."""
 
+
+SECRETS_FOLDER = Path("/run/secrets/flowise-delivery")
+"""Settings may be files here, named as they are: secrets of a container, which its environment would show."""
 
 ENDPOINTS = {"production": "prod"}
 """Environments whose endpoint's setting doesn't begin with their name."""
@@ -323,6 +326,18 @@ class Settings(BaseSettings):
     alert_late_seconds: Annotated[int, Field(ge=10)] = Field(
         300, description="Seconds a run may wait as Late for a worker."
     )
+    work_pool_type: WorkPoolType = Field(
+        "process",
+        description="Where runs of deployments are carried out: the type of work pools that `flowise-setup` makes.",
+    )
+    worker_image: str = Field(
+        "", description="Image that runs use in `docker`, `kubernetes` and `ecs` pools: what `Dockerfile` builds."
+    )
+    work_pool_options: Annotated[dict[str, Any], NoDecode, BeforeValidator(_json)] = Field(
+        {},
+        description="What `flowise-setup` adds to the job configuration of its work pools, as JSON in Prefect's words:"
+        ' `{"network_mode": "host"}`; `{pool}` stands for the pool\'s name.',
+    )
     work_dir: Path = Field(
         default_factory=lambda: user_cache_path("flowise-delivery") / "work",
         description="Where fetched sources live while a run needs them; a private folder of this user's by default.",
@@ -377,7 +392,7 @@ def load() -> Settings:
         InvalidInput: a value is not what it should be, or a host isn't trusted; the message names its variable.
     """
     try:
-        settings = Settings()
+        settings = Settings(_secrets_dir=SECRETS_FOLDER if SECRETS_FOLDER.is_dir() else None)
     except ValidationError as error:
         said = "; ".join(f"{_name(*each['loc'])}: {each['msg']}" for each in error.errors())
         raise InvalidInput(f"The settings are not valid: {said}.", "They are read from the environment.") from None

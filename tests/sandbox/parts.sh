@@ -1,7 +1,7 @@
 #!/bin/sh
 # The real parts that come as packages of Debian or Ubuntu. Root gets what is missing installed; anybody else is told.
 #   parts.sh            what the demo needs
-#   parts.sh tests      and a browser, PostgreSQL, Redis and a Docker Engine of Debian sid, for the tests
+#   parts.sh tests      and a browser, PostgreSQL, Redis, an engine of Debian sid and a base image, for the tests
 #   parts.sh engines    and the one of Debian trixie, for make test-engines
 #   parts.sh python     what a virtual environment needs
 set -eu
@@ -40,21 +40,21 @@ else
     fi
 fi
 
-# A Debian of its own in a folder, for the Docker Engine in it. Only root can make one, and start it.
+# A Debian of its own in a folder: NAME SUITE PACKAGES. Only root can make one.
 system() {
     [ "$(id -u)" = 0 ] && [ ! -d "$roots/$1" ] || return 0
-    echo "Making $roots/$1, a Debian system with a newer Docker Engine, about a minute" >&2
+    echo "Making $roots/$1, a Debian $2 with $3, about a minute" >&2
     mkdir -p "$roots"
     rm -rf "$roots/$1.unfinished"
-    debootstrap --variant=minbase --include=docker.io,docker-cli,docker-buildx,iptables,ca-certificates \
-        "$1" "$roots/$1.unfinished" >"$roots/$1.log" 2>&1 \
+    debootstrap --variant=minbase "--include=$3" "$2" "$roots/$1.unfinished" >"$roots/$1.log" 2>&1 \
         || { tail -n 20 "$roots/$1.log" >&2; echo "debootstrap could not make $roots/$1." >&2; exit 1; }
     mv "$roots/$1.unfinished" "$roots/$1"
 }
 systems() {
+    packages=docker.io,docker-cli,docker-buildx,iptables,ca-certificates
     case ${1:-} in
-        tests) system sid ;;
-        engines) system sid; system trixie ;;
+        tests) system sid sid $packages; system base trixie ca-certificates ;;
+        engines) system sid sid $packages; system trixie trixie $packages ;;
     esac
 }
 [ -n "$missing" ] || { systems "$@"; exit 0; }
