@@ -12,7 +12,6 @@ from tasks.approval import ask, asked_before, handed_over, needed
 from tasks.build_image import build_server, build_ui
 from tasks.clients import files_elsewhere, source_repository
 from tasks.core.build.context import Source, checkout
-from tasks.core.build.interruption import builds_end_with_it
 from tasks.core.errors import UpdateFailed
 from tasks.core.models import (
     Approval,
@@ -30,6 +29,7 @@ from tasks.core.models import (
     UpdateRun,
 )
 from tasks.core.settings import load
+from tasks.core.system.interruption import work_ends_with_it
 from tasks.dispatch import dispatch
 from tasks.follow import follow
 from tasks.get_digest import get_digest
@@ -84,7 +84,7 @@ def deploy_to_k8s(  # noqa: PLR0913 - the flow's contract
     with (
         said_if_stopped(BUILDING),
         checkout(source_repository(settings), target.sha, settings.work_dir, files_elsewhere(settings)) as source,
-        builds_end_with_it(),
+        work_ends_with_it(),
     ):
         server, ui = build_images(target, source, force and not asked_before())
     server, ui = tag_latest(target, server, ui)

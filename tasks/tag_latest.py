@@ -14,6 +14,7 @@ from tasks.core.errors import DeliveryError
 from tasks.core.models import BuiltImage, Target
 from tasks.core.registry.oci import MOVING
 from tasks.core.settings import load
+from tasks.core.system.interruption import work_ends_with_it
 
 
 @task(name="tag-latest", task_run_name="tag-latest {target.tag}")
@@ -27,7 +28,7 @@ def tag_latest(target: Target, server: BuiltImage, ui: BuiltImage) -> tuple[Buil
         if not is_newest(source_repository(load()), target):
             log("%s stays as it is: %s isn't the newest commit for everyone", MOVING, target.tag)
             return server, ui
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(2) as pool, work_ends_with_it():
             tagged = [pool.submit(_tagged, image, log) for image in (server, ui)]
             return tagged[0].result(), tagged[1].result()
     except DeliveryError as error:

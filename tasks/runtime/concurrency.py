@@ -21,6 +21,7 @@ from prefect.logging import get_logger, get_run_logger
 from prefect.runtime import flow_run
 
 from tasks.core.models import Environment
+from tasks.core.system import interruption
 from tasks.runtime.server import patiently
 
 LEASE, RENEW = 60, 20.0
@@ -78,7 +79,7 @@ def _wait_for_slot(limit: str) -> UUID:
         if time.monotonic() - said >= SAY_AGAIN or not said:
             said = time.monotonic()
             log("Waiting for the slot of %s since %s: another run has it", limit, f"{since:%H:%M:%S %Z}")
-        time.sleep(pause)
+        interruption.pause(pause, f"Waiting for the slot of {limit}")
 
 
 def _try_to_take(limit: str) -> tuple[UUID | None, float]:

@@ -9,6 +9,7 @@ import httpx
 from prefect.settings import PREFECT_API_AUTH_STRING
 
 from tasks.core.errors import AccessDenied, Unavailable
+from tasks.core.system import interruption
 from tasks.core.system.http import within
 
 PATIENCE = 60.0
@@ -46,7 +47,7 @@ def patiently(call: Callable[[], T]) -> T:
                     f"Prefect's server has been away for {PATIENCE:g} seconds: {_words(error)}.",
                     "Check that PREFECT_API_URL is the address of its API, and that it is up.",
                 ) from None
-        time.sleep(pause)
+        interruption.pause(pause, "Waiting for Prefect's server")
         pause = min(pause * 2, LONGEST_PAUSE)
 
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tasks.core.errors import AccessDenied, Unavailable
+from tasks.core.system import interruption
 from tasks.runtime import server
 from tasks.runtime.server import patiently
 
@@ -23,13 +24,12 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
 
     class Clock:
-        sleep = staticmethod(waited.append)
-
         @staticmethod
         def monotonic() -> float:
             return 1000 + sum(waited)
 
     monkeypatch.setattr(server, "time", Clock)
+    monkeypatch.setattr(interruption, "pause", lambda seconds, _: waited.append(seconds))
     return waited
 
 

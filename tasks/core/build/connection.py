@@ -19,6 +19,7 @@ from docker.tls import TLSConfig
 from tasks.core.build.ssh_dialer import SSHAdapter
 from tasks.core.errors import InvalidInput, Unavailable
 from tasks.core.registry.docker_config import docker_config, docker_folder
+from tasks.core.system.http import within
 
 OLDEST = (1, 39)
 """Docker 18.09's API, the first that builds with BuildKit."""
@@ -112,10 +113,10 @@ def _client(endpoint: Endpoint, timeout: int) -> docker.APIClient:
         ssh = SSHAdapter(endpoint.host, timeout)
         client.mount("http+docker://", ssh)
     try:
-        about: Mapping[str, Any] = client.version(api_version=False)
+        about: Mapping[str, Any] = within(timeout, lambda: client.version(api_version=False))
         _check(endpoint.host, about)
         client._version = about["ApiVersion"]  # type: ignore[attr-defined]
-    except (DockerException, requests.RequestException, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (DockerException, OSError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise Unavailable(
             f"No Docker Engine answers at {endpoint.host}: {(ssh and ssh.said()) or error}.",
             "Start it, or set DOCKER_HOST to one that this user may use.",

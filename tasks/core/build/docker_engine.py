@@ -14,13 +14,13 @@ from docker.errors import APIError
 from docker.types import CancellableStream
 from docker.utils.json_stream import json_stream
 
-from tasks.core.build import interruption
 from tasks.core.build.buildkit import ALONE, Help, Progress, Recipe
 from tasks.core.build.engine_errors import build_error, refused
 from tasks.core.build.push_progress import Layers
 from tasks.core.errors import BuildFailed, Unavailable
 from tasks.core.images import ImageSpec
 from tasks.core.registry.errors import push_error
+from tasks.core.system import interruption
 
 Log = Callable[[str], None]
 Fraction = Callable[[float], None]

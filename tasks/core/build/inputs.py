@@ -16,6 +16,7 @@ from typing import NamedTuple
 from tasks.core.build.dockerignore import Ignore
 from tasks.core.errors import InvalidInput
 from tasks.core.images import ImageSpec
+from tasks.core.system import interruption
 
 VERSION = "v2"
 """Changes whenever the same inputs get another name, or are built in another way."""
@@ -142,6 +143,7 @@ class Content:
 
     def keeps(self, path: str) -> bool:
         """Whether the context has a file; ``path`` is relative to the context."""
+        interruption.check(f"Reading the files of {self._image.name}")
         return self._ignore.keeps(path) and self._paths.keeps(path)
 
     def may_keep(self, folder: str) -> bool:

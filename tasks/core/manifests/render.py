@@ -11,6 +11,7 @@ from pathlib import Path
 from tasks.core.errors import InvalidInput, Unavailable
 from tasks.core.manifests.sources import Sources
 from tasks.core.system import process
+from tasks.core.system.interruption import work_ends_with_it
 from tasks.core.system.process import CommandFailed
 from tasks.core.text import listed
 
@@ -70,7 +71,7 @@ def render(sources: Sources, change: tuple[str, bytes], folder: Path) -> tuple[s
         raise NotRendered(f"it needs {listed(sources.omitted)}, which is neither fetched nor run")
     path, content = change
     changed = sources.files | {path: content}
-    with ThreadPoolExecutor(2) as both:
+    with ThreadPoolExecutor(2) as both, work_ends_with_it():
         after = (
             both.submit(_rendered, command, sources, changed, folder / "changed") if changed != sources.files else None
         )

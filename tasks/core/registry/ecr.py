@@ -2,13 +2,15 @@
 
 import base64
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from tasks.core.errors import AccessDenied, DeliveryError, NotFound, Unavailable
 from tasks.core.registry.errors import CAUSES, cause, rejection
 from tasks.core.registry.oci import Credentials, Registry
+from tasks.core.system.http import within
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
@@ -31,6 +33,12 @@ DENIED = frozenset(
 
 PERMISSIONS = [each for each in CAUSES if each.kind is AccessDenied and "action" in each.words]
 """What is said if the credentials are good, and a policy doesn't allow the call."""
+
+
+SECONDS = 120
+"""For one question and boto3's own repetitions of it, whose timeouts are for each step of each of them."""
+
+T = TypeVar("T")
 
 
 def region_of(host: str) -> str | None:
@@ -61,7 +69,7 @@ class Ecr(Registry):
             AccessDenied, Unavailable: as AWS answers.
         """
         try:
-            answer = self._client.get_authorization_token()
+            answer = _asked(self._client.get_authorization_token)
         except (ClientError, BotoCoreError) as error:
             raise self._explain_aws(error, "its login token") from None
         token = answer["authorizationData"][0]["authorizationToken"]
@@ -76,7 +84,7 @@ class Ecr(Registry):
             AccessDenied, Unavailable: as AWS answers.
         """
         try:
-            self._client.describe_repositories(repositoryNames=[repository], **self._account)
+            _asked(lambda: self._client.describe_repositories(repositoryNames=[repository], **self._account))
         except self._client.exceptions.RepositoryNotFoundException:
             self._missing(repository)
         except (ClientError, BotoCoreError) as error:
@@ -90,7 +98,7 @@ class Ecr(Registry):
                 "or set ECR_CREATE_REPOSITORIES=true.",
             )
         try:
-            self._client.create_repository(repositoryName=repository, **self._account)
+            _asked(lambda: self._client.create_repository(repositoryName=repository, **self._account))
         except self._client.exceptions.RepositoryAlreadyExistsException:
             return  # the other image's task, or another run, was faster
         except (ClientError, BotoCoreError) as error:
@@ -105,10 +113,12 @@ class Ecr(Registry):
         """
         key = "imageDigest" if reference.startswith("sha256:") else "imageTag"
         try:
-            answer = self._client.describe_images(
-                repositoryName=repository,
-                imageIds=[{key: reference}],  # type: ignore[misc]
-                **self._account,
+            answer = _asked(
+                lambda: self._client.describe_images(
+                    repositoryName=repository,
+                    imageIds=[{key: reference}],  # type: ignore[misc]
+                    **self._account,
+                )
             )
         except self._client.exceptions.ImageNotFoundException:
             return None
@@ -128,3 +138,10 @@ class Ecr(Registry):
                 "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the role, or the AwsCredentials block.",
             )
         return Unavailable(f"AWS could not answer for {what} in {self.host}: {error}")
+
+
+def _asked(call: Callable[[], T]) -> T:
+    try:
+        return within(SECONDS, call)
+    except TimeoutError:
+        raise ReadTimeoutError(endpoint_url="ECR's API") from None

@@ -31,6 +31,7 @@ from tasks.core.errors import (
 from tasks.core.registry.docker_config import IDENTITY, docker_login
 from tasks.core.registry.errors import FAILED, cause, of_kind, rejection
 from tasks.core.registry.tls import CERTS_D, trusted, unverified
+from tasks.core.system import interruption
 from tasks.core.system.http import request_with_deadline
 
 MANIFESTS = ", ".join(
@@ -170,7 +171,7 @@ class Registry:
                 pause = _retry_after(answer)
                 if pause is None or time.monotonic() + pause > end:
                     return answer
-                time.sleep(pause)
+                interruption.pause(pause, f"Waiting for {self.host}")
         except httpx.HTTPError as error:
             raise self._unreachable(str(error) or type(error).__name__) from None
 

@@ -3,13 +3,20 @@
 import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx
 
+from tasks.core.errors import Terminal
+from tasks.core.system import interruption
+
 LARGEST = 64 * 1024 * 1024
 """Bytes of an answer that are read; Argo CD's for an application with thousands of resources has a few million."""
+
+WAITING = "Waiting for another machine"
 
 T = TypeVar("T")
 
@@ -22,17 +29,21 @@ def within(seconds: float, work: Callable[[], T]) -> T:
 
     Raises:
         TimeoutError: it wasn't done in time.
+        Terminal: the run has ended.
     """
+    interruption.check(WAITING)
     done: Future[T] = Future()
 
     def run() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as error:  # raised again where it is waited for
-            done.set_exception(error)
+        with suppress(InvalidStateError):  # the run has ended meanwhile
+            try:
+                done.set_result(work())
+            except BaseException as error:  # raised again where it is waited for
+                done.set_exception(error)
 
     threading.Thread(target=contextvars.copy_context().run, args=(run,), name="exchange", daemon=True).start()
-    return done.result(seconds)
+    with interruption.ended_by(partial(done.set_exception, Terminal(f"{WAITING} was stopped, because its run was."))):
+        return done.result(seconds)
 
 
 def request_with_deadline(

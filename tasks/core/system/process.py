@@ -8,7 +8,10 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import IO
+
+from tasks.core.system import interruption
 
 KEPT = ("PATH", "TMPDIR", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO")
 """What a child sees of this process's environment, beside the proxies."""
@@ -69,6 +72,7 @@ def run(
             bounded = _communicate(command, child, timeout, most) if most else None
             out, err = bounded or child.communicate(stdin, timeout=timeout)
             ended = True
+    interruption.check(command[0])
     if not ended:
         raise CommandFailed(command, None, f"no end after {timeout:g} seconds")
     if child.returncode:
@@ -120,6 +124,7 @@ def stream(command: Sequence[str], *, env: Mapping[str, str]) -> Iterator[IO[byt
         yield child.stdout
         child.stdout.read()  # what the reader left, so that the program is not stuck with it
         if child.wait():
+            interruption.check(command[0])
             raise CommandFailed(command, child.returncode, "its output is not complete")
 
 
@@ -156,8 +161,10 @@ def _communicate(
 
 @contextmanager
 def _group(command: Sequence[str], env: Mapping[str, str], stderr: int) -> Iterator["subprocess.Popen[bytes]"]:
+    interruption.check(command[0])
     child = start(command, env=env, stderr=stderr)
     try:
-        yield child
+        with interruption.ended_by(partial(os.killpg, child.pid, signal.SIGKILL)):
+            yield child
     finally:
         end(child)

@@ -15,7 +15,6 @@ import pytest
 
 from tasks.core.build import docker_engine
 from tasks.core.build.connection import connect
-from tasks.core.build.interruption import builds_end_with_it
 from tasks.core.errors import (
     AccessDenied,
     BuildFailed,
@@ -29,6 +28,7 @@ from tasks.core.errors import (
 )
 from tasks.core.images import ImageSpec
 from tasks.core.registry.errors import push_error
+from tasks.core.system.interruption import work_ends_with_it
 from tests.conftest import PASSWORD, USER
 from tests.sandbox.processes import free_port
 from tests.sandbox.redirects import moved
@@ -238,7 +238,7 @@ def test_a_silent_build_ends_with_its_run(build: Builder) -> None:
             failures.append(failure.message)
 
     building = threading.Thread(target=silent)
-    with pytest.raises(Cancelled), builds_end_with_it():
+    with pytest.raises(Cancelled), work_ends_with_it():
         building.start()
         assert begun.wait(60)
         raise Cancelled
@@ -247,17 +247,17 @@ def test_a_silent_build_ends_with_its_run(build: Builder) -> None:
     assert time.monotonic() - started < 3
     assert failures == ["The build of app was stopped, because its run was."]
     time.sleep(5.5)
-    with builds_end_with_it():  # the next run of this process
+    with work_ends_with_it():  # the next run of this process
         assert not cached(build, slow)
 
 
 def test_a_push_ends_with_its_run(build: Builder) -> None:
     engine = SimpleNamespace(tag=lambda *_: True, push=lambda *_, **__: iter([{"status": "Pushing"}]))
-    with pytest.raises(Cancelled), builds_end_with_it():
+    with pytest.raises(Cancelled), work_ends_with_it():
         raise Cancelled
-    with pytest.raises(Terminal, match="registry/app:v1 was stopped"):
-        docker_engine.push(engine, "sha256:1", "registry/app", "v1", None, lambda _: None)
-    with builds_end_with_it():
+    with ThreadPoolExecutor(1) as builds, pytest.raises(Terminal, match="registry/app:v1 was stopped"):
+        builds.submit(docker_engine.push, engine, "sha256:1", "registry/app", "v1", None, lambda _: None).result()
+    with work_ends_with_it():
         pass
 
 

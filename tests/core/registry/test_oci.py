@@ -4,7 +4,6 @@ import base64
 import json
 import socket
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -20,6 +19,7 @@ from starlette.routing import Route
 
 from tasks.core.errors import AccessDenied, Conflict, DeliveryError, InvalidInput, NotFound, Terminal, Unavailable
 from tasks.core.registry.oci import Registry, is_ecr, on_loopback
+from tasks.core.system import interruption
 from tests.conftest import PASSWORD, USER
 from tests.sandbox import registry as sandbox
 from tests.sandbox.certificate import self_signed
@@ -398,8 +398,7 @@ def test_a_digest_without_the_registrys_help(images: sandbox.Registry, without: 
 @pytest.mark.parametrize("said", ["7", "Thu, 26 Nov 2099 12:00:00 GMT", "soon", ""])
 def test_a_busy_registry_says_when_to_come_again(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    sleep = time.sleep  # which the server in this process needs
-    monkeypatch.setattr(time, "sleep", lambda seconds: slept.append(seconds) if seconds >= 1 else sleep(seconds))
+    monkeypatch.setattr(interruption, "pause", lambda seconds, _: slept.append(seconds))
     busy = [429, 503]
 
     def answer(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Builds and pushes that end at once when their run does: the threads they are in can't be interrupted from outside."""
+"""Work that ends at once when its run does: the threads it is in can't be interrupted from outside."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,8 +11,8 @@ _endings = set[Callable[[], None]]()
 
 
 @contextmanager
-def builds_end_with_it() -> Iterator[None]:
-    """End all builds and pushes of this process if the block is left by what is no ``Exception``, such as a signal."""
+def work_ends_with_it() -> Iterator[None]:
+    """End what this process's threads do if the block is left by what is no ``Exception``, such as a signal."""
     _interrupted.clear()
     try:
         yield
@@ -37,10 +37,20 @@ def ended_by(end: Callable[[], None]) -> Iterator[None]:
 
 
 def check(what: str) -> None:
-    """See whether the run goes on.
+    """See whether the run goes on; the main thread, which is told by other means, may still clear up.
 
     Raises:
         Terminal: it has ended.
     """
-    if _interrupted.is_set():
+    if _interrupted.is_set() and threading.current_thread() is not threading.main_thread():
         raise Terminal(f"{what} was stopped, because its run was.")
+
+
+def pause(seconds: float, what: str) -> None:
+    """Wait, as long as the run goes on.
+
+    Raises:
+        Terminal: it has ended.
+    """
+    _interrupted.wait(seconds)
+    check(what)
