@@ -6,6 +6,7 @@ from prefect.runtime import flow_run
 
 from tasks.approval import ask, needed
 from tasks.core.errors import DeliveryError, Inconclusive, RolledBack, RolloutFailed
+from tasks.core.gitops.rollback import Wanted
 from tasks.core.models import Approval, ImageUpdate, Origin, UpdateResult
 from tasks.core.settings import load
 from tasks.core.text import one_line
@@ -87,7 +88,7 @@ def taken_back(update: ImageUpdate, failure: RolloutFailed) -> RolloutFailed:
     """Restore the last good deployment instead of the one that failed; returns the error that has both facts."""
     why, environment = one_line(failure.message), update.environment
     try:
-        back = find_earlier(environment, "", 1, "automatic rollback", why, of=update, good=last_good(environment))
+        back = find_earlier(environment, Wanted(of=update, good=last_good(environment)), "automatic rollback", why)
         result = write(back.update, False, False, None, back.origin)
         if result.proposed:
             result = open_pull_request(back.update, result)

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from flows.delivery import deliver
 from flows.outcome import concluded
+from tasks.core.gitops.rollback import Wanted
 from tasks.core.models import Environment, OptionalLine, UpdateResult
 from tasks.core.settings import load
 from tasks.find_deployment import find_earlier
@@ -37,5 +38,5 @@ def rollback(
         tasks.core.errors.DeliveryError: what went wrong, with a hint.
     """
     load().require("gitops_repo", "ecr_registry")
-    back = find_earlier(environment, to or "", steps, actor or starter(), reason or "")
+    back = find_earlier(environment, Wanted(to or "", steps), actor or starter(), reason or "")
     return deliver(back.update, dry_run=dry_run, origin=back.origin)

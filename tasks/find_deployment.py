@@ -8,33 +8,22 @@ from tasks.clients import overlays
 from tasks.core.errors import InvalidInput
 from tasks.core.gitops.ledger import Deployment
 from tasks.core.gitops.promotion import check_soak, running
-from tasks.core.gitops.rollback import earlier
-from tasks.core.models import Environment, ImageUpdate, Move
+from tasks.core.gitops.rollback import Wanted, earlier
+from tasks.core.models import Environment, Move
 from tasks.core.settings import load
 from tasks.runtime.log import info
 from tasks.runtime.retries import RETRIES
 
 
 @task(name="find-earlier", task_run_name="find-earlier {environment}", timeout_seconds=600, **RETRIES)
-def find_earlier(  # noqa: PLR0913 - not grouped yet
-    environment: Environment,
-    to: str,
-    steps: int,
-    actor: str,
-    reason: str = "",
-    of: ImageUpdate | None = None,
-    good: ImageUpdate | None = None,
-) -> Move:
+def find_earlier(environment: Environment, wanted: Wanted, actor: str, reason: str = "") -> Move:
     """Find the deployment that an environment goes back to.
 
     Args:
         environment: what goes back.
-        to: tag, source commit or GitOps commit of the deployment that is wanted; empty to count ``steps``.
-        steps: how many different deployments back.
+        wanted: to which deployment; if another one than ``wanted.of`` came meanwhile, that one stays.
         actor: who asks for it.
         reason: why.
-        of: the update that is to be taken back; another one that came meanwhile stays.
-        good: the update that ran healthy last, if that is known; it goes before counting.
 
     Raises:
         NotFound: there is none.
@@ -42,7 +31,7 @@ def find_earlier(  # noqa: PLR0913 - not grouped yet
         AccessDenied, Unavailable: as the git server answers.
     """
     repository, run = overlays(load(), environment), flow_run.id or ""
-    move = earlier(repository, environment, to, steps, actor=actor, run=run, reason=reason, of=of, good=good)
+    move = earlier(repository, environment, wanted, actor=actor, run=run, reason=reason)
     get_run_logger().info("Back to %s of commit %s", move.update.tag, move.origin.restores)
     return move
 

@@ -30,14 +30,7 @@ def set_env(environment: Environment, ref: str, node_version: str, tag_version: 
         NotFound, AccessDenied, Unavailable: as the git server answers.
     """
     settings = load()
-    found = target.target(
-        source_repository(settings),
-        environment,
-        ref,
-        node_version,
-        tag_version,
-        settings.work_dir,
-        settings.default_node_version,
-    )
+    node = target.Node(node_version, settings.default_node_version)
+    found = target.target(source_repository(settings), environment, ref, node, tag_version, settings.work_dir)
     get_run_logger().info("%s is %s, tag %s, for %s", ref, found.sha, found.tag, environment)
     return found

@@ -1,6 +1,7 @@
 """Which deployment an environment goes back to: an earlier one that differs and was not itself taken back."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tasks.core.errors import Conflict, InvalidInput, NotFound
 from tasks.core.gitops import overlay
@@ -16,34 +17,39 @@ LISTED = 5
 """Deployments that a person is told to choose from."""
 
 
-def earlier(  # noqa: PLR0913 - not grouped yet
-    repository: GitOps,
-    environment: Environment,
-    to: str,
-    steps: int,
-    *,
-    actor: str,
-    run: str,
-    reason: str = "",
-    of: ImageUpdate | None = None,
-    good: ImageUpdate | None = None,
+@dataclass(frozen=True)
+class Wanted:
+    """Which deployment to go back to.
+
+    Args:
+        to: its tag, source commit or GitOps commit; empty to count ``steps``.
+        steps: how many different deployments back; those that were rolled back do not count.
+        of: the update that is to be taken back.
+        good: the update that ran healthy last, if that is known; it goes before counting.
+    """
+
+    to: str = ""
+    steps: int = 1
+    of: ImageUpdate | None = None
+    good: ImageUpdate | None = None
+
+
+def earlier(
+    repository: GitOps, environment: Environment, wanted: Wanted, *, actor: str, run: str, reason: str = ""
 ) -> Move:
     """Return the move that takes an environment back.
 
     Args:
         repository: where the overlays are.
         environment: what goes back.
-        to: tag, source commit or GitOps commit of the deployment that is wanted; empty to count ``steps``.
-        steps: how many different deployments back; those that were rolled back do not count.
+        wanted: to which deployment.
         actor: who asks for it.
         run: the run that does.
         reason: why.
-        of: the update that is to be taken back.
-        good: the update that ran healthy last, if that is known; it goes before counting.
 
     Raises:
         NotFound: there is no such deployment.
-        Conflict: another update than ``of`` is deployed by now.
+        Conflict: another update than ``wanted.of`` is deployed by now.
         InvalidInput: its overlay named an image without a version, or the name is that of several.
     """
     folder = overlay.overlay_of(repository.overlays, environment)
@@ -51,12 +57,12 @@ def earlier(  # noqa: PLR0913 - not grouped yet
         ledger = repository.ledger(branch)
         newest = next(iter(ledger.newest(environment)), None)
         by_hand = newest is not None and overlay.changed_by_hand(branch, folder, newest.arrived, repository.images)
-        if of and newest:
-            _check_there(of, newest, by_hand=by_hand)
-        found = ledger.search(lambda deployed: _proven(deployed, good), environment) if good else None
-        found = found or ledger.search(lambda deployed: _pair(deployed, to, steps, by_hand), environment)
+        if wanted.of and newest:
+            _check_there(wanted.of, newest, by_hand=by_hand)
+        found = ledger.search(lambda deployed: _proven(deployed, wanted.good), environment)
+        found = found or ledger.search(lambda deployed: _pair(deployed, wanted, by_hand), environment)
         if not found:
-            raise _nothing(ledger, environment, to, steps)
+            raise _nothing(ledger, environment, wanted)
         target, current = found
         images = overlay.images_at(branch, folder, target.arrived)
     update, entries = update_as_deployed(repository, target, images, environment, actor=actor, run=run)
@@ -84,15 +90,15 @@ def _check_there(of: ImageUpdate, newest: Deployment, *, by_hand: bool) -> None:
         raise Conflict(f"{of.environment} was changed by hand since {newest.commit[:7]}.", "That change stays.")
 
 
-def _pair(deployed: Sequence[Deployment], to: str, steps: int, by_hand: bool) -> tuple[Deployment, Deployment] | None:
+def _pair(deployed: Sequence[Deployment], wanted: Wanted, by_hand: bool) -> tuple[Deployment, Deployment] | None:
     """Return the deployment to go back to, and the newest one, which is the first step back from a manual edit."""
     backwards = [*(deployed[:1] if by_hand else ()), *candidates(deployed)]
-    target = _named(deployed, to) if to else next(iter(backwards[steps - 1 :]), None)
+    target = _named(deployed, wanted.to) if wanted.to else next(iter(backwards[wanted.steps - 1 :]), None)
     return (target, deployed[0]) if target else None
 
 
-def _proven(deployed: Sequence[Deployment], good: ImageUpdate) -> tuple[Deployment, Deployment] | None:
-    target = next((each for each in candidates(deployed) if each.brings(good)), None)
+def _proven(deployed: Sequence[Deployment], good: ImageUpdate | None) -> tuple[Deployment, Deployment] | None:
+    target = next((each for each in candidates(deployed) if good and each.brings(good)), None)
     return (target, deployed[0]) if target else None
 
 
@@ -112,10 +118,10 @@ def _is(deployment: Deployment, to: str) -> bool:
     return len(to) >= SHORTEST and any(each.startswith(to) or to.startswith(each) for each in commits)
 
 
-def _nothing(ledger: Ledger, environment: Environment, to: str, steps: int) -> NotFound:
+def _nothing(ledger: Ledger, environment: Environment, wanted: Wanted) -> NotFound:
     known = [f"{each.tag} ({each.commit[:7]})" for each in candidates(ledger.newest(environment, LISTED + 1))[:LISTED]]
-    wanted = f"as {to}" if to else f"{steps} back"
+    which = f"as {wanted.to}" if wanted.to else f"{wanted.steps} back"
     return NotFound(
-        f"{environment} has no deployment {wanted} in the GitOps repository's history.",
+        f"{environment} has no deployment {which} in the GitOps repository's history.",
         f"There is: {', '.join(known) or 'none to go back to'}.",
     )

@@ -9,7 +9,7 @@ import pytest
 from tasks.core import git
 from tasks.core.git.branch import Branch
 from tasks.core.gitops.repository import GitOps
-from tasks.core.gitops.rollback import earlier
+from tasks.core.gitops.rollback import Wanted, earlier
 from tasks.core.gitops.writer import Terms, write
 from tasks.core.models import ImageUpdate, UpdateResult
 from tests.sandbox import repositories
@@ -36,7 +36,7 @@ def put(repository: GitOps, sha: str | None, **options: object) -> UpdateResult:
 
 
 def take_back(repository: GitOps) -> None:
-    move = earlier(repository, "dev", "", 1, actor="octocat", run="7")
+    move = earlier(repository, "dev", Wanted(), actor="octocat", run="7")
     assert write(repository, move.update, "r.example", lambda _: None, Terms(origin=move.origin)).changed
 
 

@@ -15,7 +15,7 @@ from tasks.core.gitops.commit_message import MessageStyle, message, parse
 from tasks.core.gitops.ledger import Deployment, fate
 from tasks.core.gitops.promotion import check_soak, running
 from tasks.core.gitops.repository import GitOps
-from tasks.core.gitops.rollback import candidates, earlier
+from tasks.core.gitops.rollback import Wanted, candidates, earlier
 from tasks.core.gitops.status import read
 from tasks.core.gitops.writer import Terms, write
 from tasks.core.models import Approval, ImageRef, ImageUpdate, Origin
@@ -132,8 +132,8 @@ def put(repository: GitOps, tag: str, environment: str = "dev", **fields: object
     return update
 
 
-def back(repository: GitOps, to: str = "", steps: int = 1, **options: object) -> object:
-    return earlier(repository, "dev", to, steps, actor="octocat", run="7", **options)
+def back(repository: GitOps, to: str = "", steps: int = 1, reason: str = "", **options: object) -> object:
+    return earlier(repository, "dev", Wanted(to, steps, **options), actor="octocat", run="7", reason=reason)
 
 
 def restore(repository: GitOps, move: object) -> object:
