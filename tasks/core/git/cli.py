@@ -23,6 +23,9 @@ from tasks.core.system.process import CommandFailed
 
 REDIRECTED = re.compile(r"The requested URL returned error: 3\d\d")
 
+OWN_CONFIGURATION = ("HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
+"""The variables that say where the user's own configuration of git is."""
+
 NO_REF = "couldn't find remote ref"
 """What git says of a branch that isn't there, and of any web page: it takes one for a list of no branches."""
 
@@ -130,7 +133,26 @@ def environment(where: Remote) -> dict[str, str]:
         # With the first request already: git by itself would ask without, and be refused, each time.
         address = urlsplit(where.url)
         settings[f"http.{address.scheme}://{address.netloc}/.extraHeader"] = f"Authorization: Basic {_basic(where)}"
-    return process.clean_environment({**extra, **_as_environment(settings)})
+    clean = process.clean_environment({**extra, **_as_environment(settings)})
+    if own := _own_configuration(where.url):
+        clean = {name: value for name, value in clean.items() if name not in OWN_CONFIGURATION} | own
+    return clean
+
+
+def _own_configuration(url: str) -> dict[str, str]:
+    """Return where the user's configuration is, if the repository is another user's folder and that allows to read it.
+
+    git takes ``safe.directory`` from files alone when it serves a folder to itself.
+    """
+    own = {name: value for name in OWN_CONFIGURATION if (value := os.environ.get(name))}
+    try:
+        if Path(url.removeprefix("file://")).stat().st_uid == os.geteuid():
+            return {}
+        env = process.clean_environment({**own, "GIT_DIR": os.devnull})
+        process.run(["git", "config", "--get-all", "safe.directory"], env=env, timeout=20)
+    except (CommandFailed, OSError, ValueError):  # a URL is no path; git says by an error that nothing is allowed
+        return {}
+    return own
 
 
 def _basic(where: Remote) -> str:

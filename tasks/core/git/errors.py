@@ -54,6 +54,16 @@ DENIED = Meaning(
         "file": "Check who owns the repository's folder and who may write there.",
     },
 )
+FOREIGN = Meaning(
+    AccessDenied,
+    "The folder of {url} belongs to another user: {said}",
+    {
+        "https": "Its owner is to be corrected on the server.",
+        "ssh": "Its owner is to be corrected on the server.",
+        "file": "Run git config --global --add safe.directory {url} as the user that runs this, or give that user the "
+        "folder.",
+    },
+)
 UNKNOWN_HOST = Meaning(
     AccessDenied,
     "The SSH host key of {url} isn't known, or has changed: {said}",
@@ -151,7 +161,8 @@ OTHERS: Table = (
     (r"could not resolve|connection (refused|reset|timed out|closed)|operation timed out|early EOF", PASSING),
     (r"network is unreachable|no route to host|couldn't connect|failed to connect|RPC failed; curl", PASSING),
     (r"authentication failed|could not read (username|password)|(returned error:|HTTP) 40[13]\b", DENIED),
-    (r"permission (to .* )?denied|insufficient permission|dubious ownership|too many authentication", DENIED),
+    (r"dubious ownership", FOREIGN),
+    (r"permission (to .* )?denied|insufficient permission|too many authentication", DENIED),
     (r"unauthorized|access denied|public key authentication|invalid key|not authorized|archived", DENIED),
     (r"read.only|does not have write|write access .*not granted|not allowed to (push|upload|download)", DENIED),
     (r"TF401027|TF400813|denied for writing|access via a deployment key", DENIED),
@@ -171,7 +182,7 @@ def explain(words: str, url: str) -> DeliveryError:
     told = [line for line in words.splitlines() if not NOISE.match(line.strip())]
     meaning, said = _meaning(told), "\n".join(told).strip()[-2000:]
     hint = meaning.hints if isinstance(meaning.hints, str) else meaning.hints[_transport(url)]
-    return meaning.kind(meaning.message.format(url=url, said=said), hint.format(said=said))
+    return meaning.kind(meaning.message.format(url=url, said=said), hint.format(said=said, url=url))
 
 
 def only_by_name(error: NotFound) -> bool:

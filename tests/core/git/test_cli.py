@@ -219,8 +219,19 @@ def test_a_repository_of_another_user_is_refused_for_good(tmp_path: Path) -> Non
         pytest.skip("only root can give a folder away")
     source = repositories.init(tmp_path / "theirs.git")
     os.chown(source, 65534, 65534)
-    with pytest.raises(AccessDenied, match="dubious ownership"):
+    with pytest.raises(AccessDenied, match=r"belongs to another user.*dubious ownership(.|\n)*--add safe\.directory /"):
         git.resolve(git.Remote(str(source)), "main", tmp_path / "refs.git")
+
+
+def test_git_s_own_way_to_allow_that_works(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.getuid():
+        pytest.skip("only root can give a folder away")
+    os.chown(source, 65534, 65534)
+    (tmp_path / "gitconfig").write_text(f"[safe]\n\tdirectory = {source}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    where = git.Remote(str(source))
+    assert git.resolve(where, "main", tmp_path / "refs.git") == sha_of(source, "main")
+    git.fetch_commit(git.Remote(source.as_uri()), sha_of(source, "main"), tmp_path / "fetched.git")
 
 
 @pytest.mark.parametrize(
