@@ -75,7 +75,8 @@ CAUSES = (
         AccessDenied,
         r"denied|unauthorized|not authorized|no basic auth|authentication required|forbidden|incorrect username",
         "The registry refused the credentials for {what}: {said}",
-        "ECR: check the AWS credentials and their policy. Others: docker login {host} on the machine that runs this.",
+        "ECR: check the AWS credentials and their policy. Others: docker login {host} on the machine that runs this, as"
+        " somebody who may pull and push there.",
     ),
     Cause(
         NotFound,
@@ -85,6 +86,14 @@ CAUSES = (
     ),
 )
 """In the order they are looked for."""
+
+MAY_NOT_PULL = Cause(
+    AccessDenied,
+    "",
+    "{host} accepts the login, but doesn't let it read {what}: {said}",
+    "Let it pull as well as push: tags are looked up before a build, and the digest after it.",
+)
+"""What a rejected look-up means where the same login was accepted before."""
 
 FAILED = Cause(Unavailable, "", "The registry failed on {what}: {said}", "")
 """Any other words are a registry's bad day."""

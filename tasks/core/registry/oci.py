@@ -29,7 +29,7 @@ from tasks.core.errors import (
     Unavailable,
 )
 from tasks.core.registry.docker_config import IDENTITY, docker_login
-from tasks.core.registry.errors import FAILED, cause, of_kind, rejection
+from tasks.core.registry.errors import FAILED, MAY_NOT_PULL, cause, of_kind, rejection
 from tasks.core.registry.tls import CERTS_D, trusted, unverified
 from tasks.core.system import interruption
 from tasks.core.system.http import request_with_deadline
@@ -90,6 +90,7 @@ class Registry:
             trust_env=not self._here,  # as Docker: through the environment's proxy, but not to this machine itself
         )
         self._authorization: dict[str, str] = {}
+        self._accepted = False
 
     def close(self) -> None:
         """Close the connections."""
@@ -111,6 +112,7 @@ class Registry:
         """
         if self._call("GET", "", repository).status_code == httpx.codes.NOT_FOUND:
             raise NotFound(f"{self.host} answers, but is no OCI registry.", "Check ECR_REGISTRY.")
+        self._accepted = bool(self._authorization)
 
     def digest(self, repository: str, reference: str) -> str | None:
         """Return the digest of a tag (or digest) in the registry, or ``None`` if the registry says there is none.
@@ -259,7 +261,9 @@ class Registry:
         said = f"{answer.status_code} {_message(answer)}".strip()
         what, words = f"{self.host}/{repository}", said.replace(repository, "")
         if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            known = cause(words)
+            known, reads = cause(words), answer.request.method in ABSENT and "/manifests/" in path
+            if reads and self._accepted and known in (FAILED, of_kind(AccessDenied), cause("denied")):
+                return rejection(MAY_NOT_PULL, what, said)
             denied = known if issubclass(known.kind, (AccessDenied, LimitReached)) else of_kind(AccessDenied)
             return rejection(of_kind(LoginExpired) if _expired(answer) else denied, what, said)
         if (known := cause(words)).kind in (Conflict, LimitReached, Terminal):

@@ -292,6 +292,23 @@ def test_a_token_server_out_of_reach(challenge: str, login: Callable[[str, str, 
     assert_silent(failure.value, PASSWORD)
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_login_that_may_push_alone_is_told_as_that(status: int, login: Callable[[str, str, str], None]) -> None:
+    def pushes_only(request: Request) -> Response:
+        if "authorization" not in request.headers:
+            return Response(status_code=401, headers={"WWW-Authenticate": "Basic"})
+        error = {"code": "DENIED", "message": "requested access to the resource is denied"}
+        return JSONResponse({"errors": [error]}, status if "manifests" in request.url.path else 200)
+
+    with standing_in(pushes_only) as host, asking(host) as registry:
+        login(host, USER, PASSWORD)
+        registry.check("app")
+        with pytest.raises(AccessDenied, match="accepts the login, but doesn't let it read") as failure:
+            registry.digest("app", "v1")
+    assert "pull as well as push" in failure.value.hint
+    assert_silent(failure.value, PASSWORD)
+
+
 def test_a_token_server_that_gives_none(login: Callable[[str, str, str], None]) -> None:
     with standing_in(TokenFlow(field="nothing")) as host, asking(host) as registry:
         login(host, USER, PASSWORD)
