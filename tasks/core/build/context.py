@@ -178,8 +178,8 @@ class Source:
         """
         content = self._content(image)
         path, text = content.dockerfile, self._read(content.dockerfile)
-        dockerfile = Dockerfile(text.decode(errors="replace"))
-        if image.target and not dockerfile.has(image.target):
+        dockerfile = Dockerfile(text.decode(errors="replace"), image.build_args)
+        if image.target and dockerfile.standard and not dockerfile.has(image.target):
             raise NotFound(f"{path} of {image.name} has no stage {image.target}.", "Check the image's target.")
         return Recipe(path, dockerfile, image.target, text if content.needed else None)
 

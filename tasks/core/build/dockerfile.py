@@ -4,12 +4,18 @@ By hand, after the rules of BuildKit's own parser (``frontend/dockerfile/parser`
 ``dockerfile``, has no wheel for ARM or macOS, and dockerfile-parse takes a here-document for instructions.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*")
+VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+])([^}]*))?\})")
+STANDARD = re.compile(r"([\w.:-]+/)*docker/dockerfile(-upstream)?(:[\w.-]+)?(@sha256:[0-9a-f]{64})?")
+"""Docker's own frontend, or a mirror of it."""
+
 WORD = re.compile(r"""(?:"(?:\\.|[^"\\])*"?|'[^']*'?|\\.|[^\s"'\\]|\\$)+""", re.DOTALL)
 HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
 FLAG = re.compile(r"--([a-zA-Z][\w-]*)(?:=(.*))?", re.DOTALL)
@@ -94,17 +100,33 @@ class Dockerfile:
 
     Args:
         text: its content.
+        arguments: values of build arguments, as far as they are known.
+
+    Attributes:
+        frontend: the image that reads it instead of BuildKit's own parser, by another grammar perhaps.
     """
 
-    def __init__(self, text: str) -> None:
-        self.instructions = list(_instructions(text.removeprefix("\ufeff").split("\n")))
+    def __init__(self, text: str, arguments: Mapping[str, str] | None = None) -> None:
+        given = arguments or {}
+        lines = text.removeprefix("\ufeff").split("\n")
+        self.frontend = given.get("BUILDKIT_SYNTAX") or _frontend(lines)
+        self.instructions = list(_instructions(lines))
         self.stages = list[Stage]()
+        values = dict[str, str]()
         for each in self.instructions:
             if each.keyword == "FROM" and each.words:
                 name = each.words[2].lower() if len(each.words) > 2 and each.words[1].upper() == "AS" else ""
-                self.stages.append(Stage(name, each.words[0], each.line))
+                self.stages.append(Stage(name, _expanded(each.words[0], values), each.line))
             elif self.stages:
                 self.stages[-1].instructions.append(each)
+            elif each.keyword == "ARG":
+                for argument, _, value in (word.partition("=") for word in each.words):
+                    values[argument] = given.get(argument, _expanded(value, values))
+
+    @property
+    def standard(self) -> bool:
+        """Whether it is read by the rules that are known here: those of BuildKit, or of Docker's own frontend."""
+        return not self.frontend or STANDARD.fullmatch(self.frontend) is not None
 
     def private(self) -> Iterator[Private]:
         """Yield what the instructions want from whoever builds: secrets and SSH agents."""
@@ -155,6 +177,20 @@ class Dockerfile:
         return named[-1] if named else numbered if numbered < len(known) else None
 
 
+def _expanded(word: str, values: Mapping[str, str]) -> str:
+    """Return a word with its variables replaced; those that aren't known stay."""
+
+    def value(found: re.Match[str]) -> str:
+        name, how, other = found[1] or found[2], found[3] or "", found[4] or ""
+        known = values.get(name)
+        there = bool(known) if ":" in how else known is not None
+        if how.endswith("+"):
+            return other if there else ""
+        return str(known) if there else other if how else found[0]
+
+    return VARIABLE.sub(value, word)
+
+
 def mounts(instruction: Instruction) -> list[dict[str, str]]:
     """Return the ``--mount`` flags of a ``RUN``, each as its fields."""
     given = [value for name, value in instruction.flags if name == "mount"]
@@ -188,6 +224,22 @@ def _instructions(lines: list[str]) -> Iterator[Instruction]:
             for chomp, name in heredocs:
                 at = _after_heredoc(lines, at, chomp, name)
             yield instruction
+
+
+def _frontend(lines: list[str]) -> str:
+    """Return what ``syntax`` says, in any of the ways that BuildKit knows: after ``#``, after ``//``, or as JSON."""
+    for mark in ("#", "//"):
+        for line in lines[1:] if lines[0].startswith("#!") else lines:
+            found = (
+                DIRECTIVE.fullmatch("#" + line.strip().removeprefix(mark)) if line.strip().startswith(mark) else None
+            )
+            if not found:
+                break
+            if found[1].lower() == "syntax":
+                return found[2].split()[0]
+    with suppress(ValueError, AttributeError):
+        return str(json.loads("\n".join(lines)).get("syntax", ""))
+    return ""
 
 
 def _escape(lines: list[str]) -> str:

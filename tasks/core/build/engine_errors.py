@@ -21,6 +21,15 @@ NO_SPACE = "no space left"
 BASE = re.compile(r"(?:source metadata for|pull access denied for|failed to authorize:|pulling from host) (\S+?)[:,]? ")
 """What BuildKit says when it can't have an image that the Dockerfile starts from."""
 
+ITS_OWN = re.compile(
+    r"dockerfile parse error|base name \(|failed to parse (stage|platform)|invalid reference format|circular dependency"
+    r"|no build stage in current context"
+)
+"""What BuildKit says of a Dockerfile that it can't read."""
+
+NO_BASE = "base name ("
+"""What it says of a ``FROM`` whose argument has no value."""
+
 KILLED = re.compile(r"exit code: (137|134)\b")
 """How a step ends that the kernel killed, or Node.js itself, because there was no memory left."""
 
@@ -30,9 +39,9 @@ MEMORY = "Give the engine more memory, or the step less to do, such as NODE_OPTI
 def build_error(image: ImageSpec, error: str, step: Step | None, line: int = 0) -> DeliveryError:
     """Why a build failed: ``error`` is what the engine said last, ``step`` what failed by itself, at ``line``."""
     said = error.lower()
-    its_own = "dockerfile parse error" in said or (step is not None and "exit code" in step.error)
+    its_own = ITS_OWN.search(said) is not None or (step is not None and "exit code" in step.error)
     if not its_own and (base := BASE.search(f"{error} ")) and (why := cause(error)) is not FAILED:
-        return rejection(why, base[1], error)
+        return rejection(why, _with_host(base[1]), error)
     if not its_own and NO_SPACE in said:
         return Terminal(f"The Docker Engine has no space left to build {image.name}.", "Run docker system prune there.")
     if not its_own and NETWORK.search(said):
@@ -45,8 +54,17 @@ def build_error(image: ImageSpec, error: str, step: Step | None, line: int = 0) 
     tail = "".join(f"\n  {line}" for line in step.lines) if step else ""
     if its_own and step and KILLED.search(step.error):
         return BuildFailed(f"The build of {image.name} ran out of memory{where}: {error}{tail}", MEMORY)
+    if NO_BASE in said:
+        hint = f"Give the argument a default before the first FROM of {path}, or a value in the image's build_args."
+        return BuildFailed(f"The build of {image.name} failed: {error}", hint)
     hint = f"Fix {path}." if step or its_own else ""
     return BuildFailed(f"The build of {image.name} failed{where}: {error}{tail}", hint)
+
+
+def _with_host(image: str) -> str:
+    """Return an image's name as it is with its registry; without one it is Docker Hub's."""
+    first, slash, _ = image.partition("/")
+    return image if slash and (set(".:") & set(first) or first == "localhost") else f"docker.io/{image}"
 
 
 def refused(what: str, response: requests.Response) -> DeliveryError:

@@ -82,6 +82,9 @@ def build_and_push(  # noqa: PLR0913 - not grouped yet
         report=progress,
     )
     options.builder.check(order)
+    if not order.recipe.dockerfile.standard:
+        frontend = order.recipe.dockerfile.frontend
+        log(f"Warning: {frontend} reads {order.recipe.path} by rules of its own: it isn't checked before the build.")
     for argument in image_rules.like_secrets(image.build_args):
         log(f"Warning: {argument} is named like a secret, and build arguments stay readable in the image's history.")
     digest = options.builder.build_and_push(order)

@@ -138,3 +138,58 @@ def test_time_is_linear(text: str) -> None:
     started = time.monotonic()
     list(Dockerfile(text).private())
     assert time.monotonic() - started < 5
+
+
+FRONTENDS = {
+    "FROM a\n": ("", True),
+    "# syntax=docker/dockerfile:1\nFROM a\n": ("docker/dockerfile:1", True),
+    "#syntax = docker/dockerfile:1.7-labs \nFROM a\n": ("docker/dockerfile:1.7-labs", True),
+    "# escape=`\n# syntax=mirror.example:5000/docker/dockerfile:1\nFROM a\n": (
+        "mirror.example:5000/docker/dockerfile:1",
+        True,
+    ),
+    "#!/usr/bin/env docker\n# syntax=acme/frontend\nFROM a\n": ("acme/frontend", False),
+    "// syntax=acme/frontend:2\nwhatever\n": ("acme/frontend:2", False),
+    '{"syntax": "acme/frontend"}': ("acme/frontend", False),
+    "# a comment\n# syntax=acme/frontend\nFROM a\n": ("", True),
+    "FROM a\n# syntax=acme/frontend\n": ("", True),
+    "\n# syntax=acme/frontend\nFROM a\n": ("", True),
+    "# syntax=evil/docker/dockerfile-x\nFROM a\n": ("evil/docker/dockerfile-x", False),
+    "": ("", True),
+}
+
+
+@pytest.mark.parametrize(("text", "wanted"), FRONTENDS.items())
+def test_who_reads_it(text: str, wanted: tuple[str, bool]) -> None:
+    dockerfile = Dockerfile(text)
+    assert (dockerfile.frontend, dockerfile.standard) == wanted
+
+
+def test_an_argument_chooses_who_reads_it() -> None:
+    text = "# syntax=docker/dockerfile:1\nFROM a\n"
+    assert Dockerfile(text, {"BUILDKIT_SYNTAX": "acme/frontend"}).frontend == "acme/frontend"
+
+
+BASES = {
+    "ARG B=scratch\nFROM $B\nCOPY x /\n": ("scratch", 1),
+    "ARG B=scratch\nFROM ${B}\nCOPY x /\n": ("scratch", 1),
+    "ARG B=\nFROM ${B:-scratch}\nCOPY x /\n": ("scratch", 1),
+    "ARG B=x\nFROM ${B:+node}\nCOPY x /\n": ("node", 2),
+    "ARG A=scr B=${A}atch\nFROM $B\nCOPY x /\n": ("scratch", 1),
+    "ARG V=20\nFROM node:$V-alpine\nCOPY x /\n": ("node:20-alpine", 2),
+    "ARG GIVEN\nFROM ${GIVEN}\nCOPY x /\n": ("scratch", 1),
+    "FROM ${UNKNOWN}\nCOPY x /\n": ("${UNKNOWN}", 2),
+    "FROM --platform=$BUILDPLATFORM node\nCOPY x /\n": ("node", 2),
+}
+
+
+@pytest.mark.parametrize(("text", "wanted"), BASES.items())
+def test_a_base_that_an_argument_names(text: str, wanted: tuple[str, int]) -> None:
+    dockerfile = Dockerfile(text, {"GIVEN": "scratch"})
+    assert (dockerfile.stages[-1].base, dockerfile.steps()) == wanted
+
+
+def test_a_stage_that_an_argument_chooses_counts_with_its_steps() -> None:
+    text = "ARG KIND=small\nFROM scratch AS small\nCOPY a b /\nRUN c\nFROM scratch AS large\nCOPY c /\n"
+    assert Dockerfile(f"{text}FROM $KIND\nCOPY d /\n").steps() == 3
+    assert Dockerfile(f"{text}FROM $KIND\nCOPY d /\n", {"KIND": "large"}).steps() == 2

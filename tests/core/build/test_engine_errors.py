@@ -27,6 +27,21 @@ def test_a_step_that_fails(error: str, hint: str) -> None:
     assert RUN in failure.message
 
 
+GRAMMAR = (
+    "dockerfile parse error on line 3: unknown instruction: RUNN",
+    "failed to create LLB definition: base name (${B}) should not be blank",
+    'failed to parse stage name "node::20": invalid reference format',
+    "circular dependency detected on stage: a",
+)
+
+
+@pytest.mark.parametrize("error", GRAMMAR)
+def test_a_dockerfile_that_cannot_be_read(error: str) -> None:
+    failure = build_error(APP, error, None)
+    assert type(failure) is BuildFailed
+    assert "build/Dockerfile" in failure.hint
+
+
 ELSEWHERE: dict[str, tuple[type[DeliveryError], str]] = {
     f"{FROM}429 Too Many Requests - toomanyrequests: You have reached your unauthenticated pull rate limit": (
         Unavailable,
@@ -34,7 +49,7 @@ ELSEWHERE: dict[str, tuple[type[DeliveryError], str]] = {
     ),
     "pull access denied for acme/base, repository does not exist or may require 'docker login'": (
         AccessDenied,
-        "docker login acme",
+        "docker login docker.io",
     ),
     f"{FROM}failed to authorize: 401 Unauthorized": (AccessDenied, "docker login docker.io"),
     f"{FROM}dial tcp: lookup registry-1.docker.io: no such host": (Unavailable, "reach"),
