@@ -9,13 +9,13 @@ machine lends its objects, and nothing is fetched at all (gitrepository-layout(5
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 from tasks.core import git
 from tasks.core.errors import InvalidInput, NotFound
+from tasks.core.git import commits
+from tasks.core.git.commits import Commit
 from tasks.core.git.object_cache import ObjectCache
 from tasks.core.git.objects import Entry, Object, Objects, entries
 
@@ -32,11 +32,6 @@ KEPT = 3
 
 FILES = ("100644", "100755")
 """Modes of plain files in a tree (git-fast-import(1), "filemodify")."""
-
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = datetime(9999, 12, 30, tzinfo=UTC)
-"""The last date that is one in every time zone; a commit may be of the year 100000."""
 
 
 @dataclass(frozen=True)
@@ -58,71 +53,24 @@ def _tree(commit: bytes) -> str:
     return commit.split(maxsplit=2)[1].decode()  # it begins "tree SHA"
 
 
-class Commit(NamedTuple):
-    """A commit on the branch.
-
-    ``arrived`` is the branch's own commit that brought it there, itself unless it was merged, and ``at`` that one's
-    time, in UTC.
-    """
-
-    sha: str
-    at: datetime
-    message: str
-    arrived: str
-
-
-def _commits(log: str) -> list[Commit]:
-    """Return the commits of a log whose entries begin with a line of sha, committer's seconds and parents."""
-    entries = [entry.lstrip("\n").partition("\n") for entry in log.split("\0")[:-1]]
-    heads = [head.split(" ") for head, _, _ in entries]
-    parents = {sha: there for sha, _, *there in heads}
-    dates = {sha: _date(seconds) for sha, seconds, *_ in heads}
-    came = _arrivals(parents)
-    arrived = [came.get(sha, sha) for sha in parents]
-    messages = [message for _, _, message in entries]
-    return [Commit(sha, dates[tip], text, tip) for sha, tip, text in zip(parents, arrived, messages, strict=True)]
-
-
-def _date(seconds: str) -> datetime:
-    """Return the time of so many seconds since 1970; git allows later ones than Python, and none at all."""
-    return EPOCH + min(timedelta(seconds=min(int(seconds or 0), 1 << 40)), LATEST - EPOCH)
-
-
-def _arrivals(parents: dict[str, list[str]]) -> dict[str, str]:
-    """By which commit of the branch itself (its first parents) each one came there; newest first, as in a log."""
-    own, sha = list[str](), next(iter(parents), "")
-    while sha in parents:
-        own.append(sha)
-        sha = next(iter(parents[sha]), "")
-    came = dict[str, str]()
-    for tip in reversed(own):
-        new = [tip]
-        while new:
-            each = new.pop()
-            if each in parents and each not in came:
-                came[each] = tip
-                new += parents[each]
-    return came
-
-
 class Branch:
     """A branch at the commit that was its head when :meth:`fetch` was last called.
 
     Args:
         where: the repository.
         name: the branch's name.
-        scratch: folder for the objects that are fetched and made; must not exist yet.
+        bare: folder for a bare repository of the objects that are fetched and made; must not exist yet.
     """
 
-    def __init__(self, where: git.Remote, name: str, scratch: Path) -> None:
+    def __init__(self, where: git.Remote, name: str, bare: Path) -> None:
         git.check_ref(name)
         self.where, self.name, self.head = where, name, ""
-        self._scratch, self._trees, self._logs = scratch, dict[str, dict[str, Entry]](), dict[int, list[Commit]]()
-        git.init(scratch, where)
+        self._bare, self._trees, self._logs = bare, dict[str, dict[str, Entry]](), dict[int, list[Commit]]()
+        git.init(bare, where)
         self._deep = DEPTH
         self._whole = False
         self._lent, self._cache = git.lent(where) is not None, ObjectCache(where.url)
-        self._objects = Objects(scratch)
+        self._objects = Objects(bare)
 
     def __enter__(self) -> "Branch":
         return self
@@ -138,10 +86,10 @@ class Branch:
             AccessDenied, Unavailable: as the git server answers.
         """
         if self._lent:
-            self.head = git.head(self.where, self.name, self._scratch)
+            self.head = git.head(self.where, self.name, self._bare)
         else:
             self._fetch_commits(DEPTH)
-            self.head = (self._scratch / "FETCH_HEAD").read_text()[:40]
+            self.head = (self._bare / "FETCH_HEAD").read_text()[:40]
         self._deep = DEPTH
         self._logs.clear()
         return self.head
@@ -173,7 +121,7 @@ class Branch:
 
     def parent(self, commit: str) -> str | None:
         """Return the first parent of a commit; empty for a root, ``None`` where the history is cut off for now."""
-        cut = self._scratch / "shallow"
+        cut = self._bare / "shallow"
         if cut.exists() and commit in cut.read_text().split():
             return None
         headers = self.object(commit).partition(b"\n\n")[0].split(b"\n")
@@ -241,10 +189,10 @@ class Branch:
         if depth > self._deep and not self._lent:
             self._fetch_commits(depth)
             self._deep = depth
-        log = ("log", f"--max-count={depth}", "--format=%H %ct %P%n%B%x00", self.head)
+        log = ("log", f"--max-count={depth}", f"--format={commits.FORMAT}", self.head)
         # Messages that are not UTF-8 are read as far as they can be: they end up in pages and tables.
-        text = git.run_bytes(self.where, *log, directory=self._scratch).decode(errors="replace")
-        return _commits(text)
+        text = git.run_bytes(self.where, *log, directory=self._bare).decode(errors="replace")
+        return commits.parse(text)
 
     def push(self, commit: str) -> None:
         """Make a commit the branch's new head.
@@ -299,7 +247,7 @@ class Branch:
         return found.content
 
     def _cached(self, name: str) -> Object | None:
-        return self._objects.read(name) if self._cache.copy(name, self._scratch / "objects") else None
+        return self._objects.read(name) if self._cache.copy(name, self._bare / "objects") else None
 
     def _fetched(self, name: str) -> Object | None:
         self.load([name])
@@ -326,11 +274,11 @@ class Branch:
         except NotFound:
             # A server that hands out only what branches and tags point at, though it knows filters.
             self._whole = True
-            (self._scratch / "config").unlink(missing_ok=True)  # forget that objects were left out
+            (self._bare / "config").unlink(missing_ok=True)  # forget that objects were left out
             self._fetch_commits(self._deep)
 
     def _fetch(self, what: Sequence[str], *options: str) -> None:
         self._git("fetch", "-q", *options, "--no-tags", "origin", *what)
 
     def _git(self, *args: str, stdin: bytes = b"") -> str:
-        return git.run(self.where, *args, directory=self._scratch, stdin=stdin)
+        return git.run(self.where, *args, directory=self._bare, stdin=stdin)

@@ -13,11 +13,11 @@ FULL_SHA = re.compile(r"[0-9a-f]{40}")
 SHORT_SHA = re.compile(r"[0-9a-f]{7,39}")
 
 
-def resolve(where: Remote, ref: str, scratch: Path) -> str:
+def resolve(where: Remote, ref: str, folder: Path) -> str:
     """Return the full sha of a branch, a tag, a full name such as ``refs/tags/v1``, or a commit.
 
     Branches and tags are asked for without fetching anything; a full sha is taken at its word (fetching it
-    will tell); an abbreviated one needs the list of commits, which goes to ``scratch``.
+    will tell); an abbreviated one needs the list of commits, which goes to ``folder``.
 
     Raises:
         InvalidInput: not a name git allows, or one that several different commits have.
@@ -27,7 +27,7 @@ def resolve(where: Remote, ref: str, scratch: Path) -> str:
     if FULL_SHA.fullmatch(ref.lower()):
         return ref.lower()
     found = _named(where, ref)
-    if SHORT_SHA.fullmatch(ref.lower()) and (sha := _resolve_short(where, ref.lower(), scratch)):
+    if SHORT_SHA.fullmatch(ref.lower()) and (sha := _resolve_short(where, ref.lower(), folder)):
         found[f"the commit {sha}"] = sha
     if len(set(found.values())) > 1:
         known = ", ".join(name if sha in name else f"{name} ({sha[:12]})" for name, sha in found.items())
@@ -105,9 +105,9 @@ def check_ref(ref: str) -> None:
         )
 
 
-def _resolve_short(where: Remote, prefix: str, scratch: Path) -> str | None:
-    fetch_history(where, scratch)
-    return full_sha(where, prefix, scratch)
+def _resolve_short(where: Remote, prefix: str, folder: Path) -> str | None:
+    fetch_history(where, folder)
+    return full_sha(where, prefix, folder)
 
 
 def fetch_history(where: Remote, directory: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from pydantic import AwareDatetime, Field
 
 from tasks.core.errors import InvalidInput, NotFound
-from tasks.core.git.branch import DEPTH, Branch, Commit
+from tasks.core.git.branch import DEPTH, Branch
+from tasks.core.git.commits import Commit
 from tasks.core.gitops import commit_message
 from tasks.core.gitops.overlay import Overlays, images_at, overlay_of
 from tasks.core.images import Images

@@ -134,7 +134,7 @@ def effect_at(repository: GitOps, deployment: Deployment) -> tuple[ObjectChange,
     """
     at = deployment.arrived or deployment.commit
     folder = overlay.overlay_of(repository.overlays, deployment.environment)
-    with on_branch(repository) as branch, temp_dir(repository.work_dir) as scratch:
+    with on_branch(repository) as branch, temp_dir(repository.work_dir) as temporary:
         branch.log(FAR)
         before = branch.parent(at)
         if not before:
@@ -142,7 +142,7 @@ def effect_at(repository: GitOps, deployment: Deployment) -> tuple[ObjectChange,
         path = overlay.kustomization_in(branch, folder)
         sources = collect(folder, lambda paths: look(branch, paths, at))
         try:
-            now, earlier = render(sources, (path, branch.read(path, before)), scratch)
+            now, earlier = render(sources, (path, branch.read(path, before)), temporary)
         except NotRendered:
             return ()
     return differences(earlier, now)

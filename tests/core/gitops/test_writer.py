@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from tasks import clients
 from tasks.core import git
 from tasks.core.errors import AccessDenied, InvalidInput, LostRace, NotFound, PushRefused, Unavailable
-from tasks.core.git.branch import Branch, Commit, Identity
+from tasks.core.git.branch import Branch, Identity
+from tasks.core.git.commits import Commit
 from tasks.core.gitops import ledger, promotion, status, writer
 from tasks.core.gitops.commit_message import MessageStyle
 from tasks.core.gitops.repository import GitOps
