@@ -6,6 +6,7 @@
 # make test-engines, make test-versions  the builds on four Docker Engines; the tests on each Python and Prefect
 # make audit  known vulnerabilities in what production installs
 # make bench  what updates of the GitOps repository, whole deliveries and triggers cost, against a script and chartpress
+# make load   updates and builds by the hundred, by one worker and by two; make load N="--nothing 20 --real 6 --builds 2"
 # make lock, make docs, make screenshots   what is made from something else, made anew
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 # A virtual environment without compiled bytecode makes the Prefect server start three times slower.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo ui replicas check test test-engines test-versions audit lint parts test-parts bench lock docs screenshots clean
+.PHONY: demo ui replicas check test test-engines test-versions audit lint parts test-parts bench load lock docs screenshots clean
 
 demo: $(VENV)/.ready parts
 	@$(BIN)/python -m tests.sandbox.demo
@@ -81,6 +82,9 @@ bench: $(VENV)/.ready $(VENV)/bench/.ready parts
 	$(BIN)/python -m tests.bench.gitops
 	$(BIN)/python -m tests.bench.builds
 	$(BIN)/python -m tests.bench.events
+
+load: $(VENV)/.ready test-parts
+	@$(BIN)/python -m tests.bench.load $(N)
 
 # What we are measured against has a virtual environment of its own: it is no part of the lock file. Its version is the
 # one docs/performance.md measures; change both together.

@@ -6,15 +6,26 @@ from prefect.exceptions import ObjectNotFound
 SCHEDULES = {"nightly": "deploy-to-k8s/deploy-to-k8s", "watch": "watch-source/watch-source", "drift": "drift/drift"}
 """The deployments with a schedule, by what prefect.yaml calls its switch."""
 
-TRIGGER = "flowise-image-updated"
+TRIGGERS = {
+    "event": "flowise-image-updated",
+    "silent": "Flowise recovery: silent",
+    "pending": "Flowise recovery: pending",
+    "crashed": "Flowise recovery: crashed",
+}
+"""The triggers' names, by what prefect.yaml calls their switches."""
 
 
 def switches() -> dict[str, bool]:
-    """Return how the schedules and the trigger are switched now; before the first deploy, as they are to begin with."""
+    """Return how the schedules and triggers are switched now; before the first deploy, as they are to begin with."""
     with get_client(sync_client=True) as client:
         schedules = {switch: _schedule_is_on(client, name) for switch, name in SCHEDULES.items()}
-        trigger = next(iter(client.read_automations_by_name(TRIGGER)), None)
-    return schedules | {"event": trigger is None or trigger.enabled}
+        triggers = {switch: _trigger_is_on(client, name) for switch, name in TRIGGERS.items()}
+    return schedules | triggers
+
+
+def _trigger_is_on(client: SyncPrefectClient, name: str) -> bool:
+    found = next(iter(client.read_automations_by_name(name)), None)
+    return found is None or found.enabled
 
 
 def _schedule_is_on(client: SyncPrefectClient, deployment: str) -> bool:

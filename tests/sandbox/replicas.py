@@ -9,10 +9,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -36,15 +36,17 @@ class Replicas:
     parts: Parts
     database: str
 
-    def add_workers(self, env: Mapping[str, str], number: int) -> None:
-        """Start so many workers for each pool, all at once: ``flowise-build-1`` and so on."""
-        names = [(pool, f"{pool}-{turn + 1}") for turn in range(number) for pool in POOLS]
-        with ThreadPoolExecutor() as starting:
-            list(starting.map(lambda each: self._add_worker(env, *each), names))
+    def add_workers(self, env: Mapping[str, str], number: int, pools: Iterable[str] = POOLS, limit: int = 0) -> None:
+        """Start ``number`` workers for each pool, all at once: ``flowise-build-1`` and so on."""
+        names = [(pool, f"{pool}-{turn + 1}") for turn in range(number) for pool in pools]
+        options = ["--limit", str(limit)] if limit else []
 
-    def _add_worker(self, env: Mapping[str, str], pool: str, name: str) -> None:
-        log = self.server.home / f"{name}.log"
-        self.parts.start(name, lambda: worker(env, log, pool, "--name", name))
+        def add(pool: str, name: str) -> None:
+            log = self.server.home / f"{name}.log"
+            self.parts.start(name, lambda: worker(env, log, pool, "--name", name, *options))
+
+        with ThreadPoolExecutor() as starting:
+            list(starting.map(lambda each: add(*each), names))
 
 
 @contextmanager
@@ -113,10 +115,12 @@ def main() -> int:
     """Start everything, and wait."""
     with tempfile.TemporaryDirectory(prefix="flowise-replicas-", ignore_cleanup_errors=True) as folder:
         try:
-            with stage(Path(folder), print) as here, replicas(Path(folder) / "replicas") as them:
-                env = replace(here, server=them.server).environment()
-                set_up(env)
-                them.add_workers(env, 2)
+            with (
+                replicas(Path(folder) / "prefect") as them,
+                stage(Path(folder), print, lambda _: nullcontext(them.server)) as here,
+            ):
+                set_up(here.environment())
+                them.add_workers(here.environment(), 2)
                 print(f"Ready: {them.server.ui_url}/v2/. Ctrl-C ends it all.")
                 signal.pause()
         except SandboxError as error:

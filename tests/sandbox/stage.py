@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,9 @@ from tests.sandbox.engine import engine
 from tests.sandbox.prefect_server import PrefectServer, prefect_server
 from tests.sandbox.registry import Registry, registry
 from tests.sandbox.repositories import gitops_repository, source_repository
+
+Serve = Callable[[Path], AbstractContextManager[PrefectServer]]
+"""Starts a Prefect server in a folder."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,13 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, say: Callable[[str], None]) -> Iterator[Stage]:
+def stage(folder: Path, say: Callable[[str], None], serve: Serve = prefect_server) -> Iterator[Stage]:
     """Set everything up in ``folder``; it is gone when the block ends.
 
     Args:
         folder: for the data of all parts.
         say: told what comes next.
+        serve: starts the Prefect server, in a folder of its own.
     """
     with ExitStack() as parts:
         say("Docker Engine")
@@ -51,5 +55,5 @@ def stage(folder: Path, say: Callable[[str], None]) -> Iterator[Stage]:
         source = source_repository(folder / "source.git")
         gitops = gitops_repository(folder / "gitops.git")
         say("Prefect server")
-        server = parts.enter_context(prefect_server(folder / "prefect"))
+        server = parts.enter_context(serve(folder / "prefect"))
         yield Stage(docker_host, images, source, gitops, server)

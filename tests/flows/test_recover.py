@@ -1,0 +1,92 @@
+"""The flow that starts a dead worker's runs again: which runs, how often, and that it leaves live ones alone."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.states import Completed, Crashed, Pending, Running, State, Suspended
+
+from flows.recover import RECOVERING, recover
+from tests.flows.conftest import PROJECT
+from tests.sandbox.prefect_server import PrefectServer
+from tests.sandbox.watched import passes
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.recover.LISTEN", 0.2)
+    monkeypatch.setattr("flows.recover.PAUSE", 0.1)
+
+
+@pytest.fixture(scope="module")
+def deployment(server: PrefectServer) -> UUID:
+    """A deployment that no worker looks after."""
+    found: Any = passes.from_source(source=str(PROJECT), entrypoint="tests/sandbox/watched.py:passes")
+    return found.to_deployment(name="for recover").apply()
+
+
+def made(state: State[Any], deployment: UUID | None = None) -> UUID:
+    """A run in a state."""
+    with get_client(sync_client=True) as client:
+        if deployment:
+            run = client.create_flow_run_from_deployment(deployment, parameters={"where": "vain"})
+        else:
+            run = client.create_flow_run(passes, parameters={"where": "vain"})
+        client.set_flow_run_state(run.id, state, force=True)
+        return run.id
+
+
+def state_of(run: UUID) -> State[Any]:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(run).state
+
+
+@pytest.mark.parametrize("state", [Running(), Pending(), Crashed()], ids=lambda state: state.name)
+def test_a_lost_run_is_started_again_twice_and_then_ends(state: State[Any], deployment: UUID) -> None:
+    run = made(state, deployment)
+    for turn in (1, 2):
+        recover(run)
+        found = state_of(run)
+        assert (found.type, found.name) == (StateType.SCHEDULED, RECOVERING)
+        assert found.message == f"Recovery {turn} of 2: its worker or its process has died."
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(run, state, force=True)
+    recover(run)
+    assert state_of(run).type == StateType.CRASHED
+
+
+@pytest.mark.parametrize("state", [Suspended(timeout_seconds=60), Completed()], ids=lambda state: state.name)
+def test_a_run_that_waits_or_has_ended_is_left_alone(state: State[Any], deployment: UUID) -> None:
+    run = made(state, deployment)
+    recover(run)
+    assert state_of(run).name == state.name
+
+
+def test_the_run_of_a_subflow_is_its_parent_s_to_start(server: PrefectServer) -> None:
+    run = made(Running())
+    recover(run)
+    assert state_of(run).message == "Its worker or its process has died; its parent run starts it again."
+
+
+def test_a_run_that_gives_signs_of_life_is_left_alone(
+    server: PrefectServer, deployment: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.recover.LISTEN", 30)
+    run = made(Running(), deployment)
+
+    def beat(_: float) -> None:
+        event = {
+            "id": str(uuid4()),
+            "occurred": datetime.now(UTC).isoformat(),
+            "event": "prefect.flow-run.heartbeat",
+            "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
+        }
+        httpx.post(f"{server.api_url}/events", json=[event], trust_env=False).raise_for_status()
+
+    monkeypatch.setattr("flows.recover.time.sleep", beat)
+    recover(run)
+    assert state_of(run).name == "Running"
