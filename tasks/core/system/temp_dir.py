@@ -37,6 +37,8 @@ def temp_dir(work_dir: Path) -> Iterator[Path]:
     """
     try:
         work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if work_dir.stat().st_uid not in (os.geteuid(), 0):  # who could put another folder in the place of ours
+            raise PermissionError(0, "it belongs to another user")
         _sweep(work_dir)
         folder, held = _made(work_dir)
     except OSError as error:
