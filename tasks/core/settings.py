@@ -269,7 +269,9 @@ class Settings(BaseSettings):
     )
     build_timeout: Annotated[int, Field(gt=0)] = Field(3600, description="Seconds one image's build may take.")
     build_cache_gb: Annotated[int, Field(ge=0)] = Field(
-        20, description="Gigabytes of build cache a build leaves on the Docker Engine; 0: the engine decides."
+        20,
+        description="Gigabytes of build cache that a build leaves on the Docker Engine, other projects' included:"
+        " BuildKit can't tell whose is whose. 0: the engine decides.",
     )
     git_timeout: Annotated[int, Field(gt=0)] = Field(600, description="Seconds one git command may take.")
     argocd_server: str = Field(

@@ -74,8 +74,8 @@ _NEEDED = ("dockerd", "unshare", "ip")
 def engine(workdir: Path, *, hosts: Sequence[str] = (), disk: str = "", kind: Kind | None = None) -> Iterator[str]:
     """Yield the ``DOCKER_HOST`` of an engine that answers.
 
-    ``DOCKER_HOST`` or the default socket is used, and left alone, if it answers. Otherwise root starts an
-    engine whose images live in ``workdir`` and stay there for the next start.
+    ``DOCKER_HOST`` or the default socket is used if it answers, and has no build cache of ours afterwards. Otherwise
+    root starts an engine whose images live in ``workdir`` and stay there for the next start.
 
     Args:
         workdir: folder for the engine of our own.
@@ -90,11 +90,35 @@ def engine(workdir: Path, *, hosts: Sequence[str] = (), disk: str = "", kind: Ki
     kind = kind or KINDS[os.environ.get("SANDBOX_ENGINE", "machine")]
     existing = None if disk or kind.suite else _existing(hosts)
     if existing:
-        yield existing
+        with cache_as_before(existing):
+            yield existing
     else:
         _check_possible(hosts, kind)
         with _own(workdir, hosts, disk, kind) as url:
             yield url
+
+
+@contextmanager
+def cache_as_before(url: str) -> Iterator[None]:
+    """Remove from an engine's build cache what it didn't have before; parents can go once their children are gone."""
+    with closing(docker.APIClient(base_url=url, version="auto")) as client:
+        before = cached(client)
+        try:
+            yield
+        finally:
+            new, known = cached(client) - before, set[str]()
+            while new != known:
+                known = new
+                for each in known:
+                    filters = {"all": "1", "filters": json.dumps({"id": [each]})}
+                    client.post(f"{client.base_url}/v{client.api_version}/build/prune", params=filters)
+                new = cached(client) - before
+
+
+def cached(client: docker.APIClient) -> set[str]:
+    """Name what is in the build cache; layers of images are, too, and go with those."""
+    answer = client.get(f"{client.base_url}/v{client.api_version}/system/df", params={"type": "build-cache"})
+    return {each["ID"] for each in answer.json()["BuildCache"] or ()}
 
 
 def is_given() -> bool:

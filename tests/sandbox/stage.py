@@ -31,6 +31,7 @@ class Stage:
             **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
             **self.server.environment(),
             "DOCKER_HOST": self.docker_host,
+            "BUILD_CACHE_GB": "0",  # an engine that was there keeps what it had
             "SOURCE_REPO": str(self.source),
             "GITOPS_REPO": str(self.gitops),
             "ECR_REGISTRY": self.registry.host,

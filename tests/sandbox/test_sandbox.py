@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse
 from tasks.core.manifests.render import kustomize
 from tests.conftest import PASSWORD, USER
 from tests.sandbox.ecr import Ecr, ecr
-from tests.sandbox.engine import answering, engine
+from tests.sandbox.engine import answering, cached, engine
 from tests.sandbox.github import GitHub
 from tests.sandbox.optional import optional
 from tests.sandbox.prefect_server import prefect_server
@@ -233,6 +233,20 @@ class TestEngine:
         monkeypatch.setattr("tests.sandbox.engine.DEFAULT_SOCKET", f"unix://{tmp_path}/none.sock")
         with pytest.raises(NotInstalled, match=r"apt-get install docker\.io"), engine(tmp_path):
             pass
+
+    def test_an_engine_that_was_there_keeps_its_cache_and_no_more(self, docker_host: str, tmp_path: Path) -> None:
+        text = f"FROM scratch AS a\nCOPY . /{os.urandom(8).hex()}\nFROM a\nCOPY . /again\n".encode()
+        file, tar = tarfile.TarInfo("Dockerfile"), io.BytesIO()
+        file.size = len(text)
+        with tarfile.open(fileobj=tar, mode="w") as archive:
+            archive.addfile(file, io.BytesIO(text))
+        with closing(docker.APIClient(base_url=docker_host, version="auto")) as client:
+            before = cached(client)
+            with engine(tmp_path):
+                url = f"{client.base_url}/v{client.api_version}/build"
+                client.post(url, params={"version": "2"}, data=tar.getvalue()).raise_for_status()
+                assert cached(client) > before
+            assert cached(client) == before
 
     def test_a_docker_host_that_does_not_answer_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
