@@ -13,7 +13,7 @@ from typing import Any
 from prefect import Flow
 from prefect.utilities.callables import parameter_schema
 
-from flows import deploy_to_k8s, promote, rollback, status, update_flowise_deployment, watch_source
+from flows import deploy_to_k8s, drift, promote, rollback, status, update_flowise_deployment, watch_source
 from tasks.core import errors
 from tasks.core.errors import DeliveryError, Retryable, Terminal
 from tasks.core.images import Images
@@ -36,7 +36,7 @@ CHAPTERS = {
 }
 """What a setting's name begins with, by the chapter it is in; what is in none comes first."""
 
-FLOWS = (deploy_to_k8s, update_flowise_deployment, promote, rollback, status, watch_source)
+FLOWS = (deploy_to_k8s, update_flowise_deployment, promote, rollback, status, drift, watch_source)
 Schema = dict[str, Any]
 
 

@@ -131,7 +131,10 @@ def skeletons() -> list[re.Pattern[str]]:
     return found
 
 
-@pytest.mark.parametrize("page", ["operate.md", "runbooks.md", "troubleshoot.md"])
+@pytest.mark.parametrize(
+    "page",
+    [f"{folder}{page}.md" for folder in ("", "vi/") for page in ("operate", "runbooks", "troubleshoot")],
+)
 def test_messages_are_quoted_as_the_code_makes_them(page: str) -> None:
     known = skeletons()
     quoted = [line for block in blocks(PROJECT / "docs" / page, "text") for line in block.splitlines()]
