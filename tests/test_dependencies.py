@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.sandbox.services import starts
+
 PROJECT = Path(__file__).parents[1]
 DECLARED = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 
@@ -82,7 +84,10 @@ def test_an_audit_that_could_not_be_made_is_no_clean_one(
     assert ran.returncode == status
 
 
-def test_a_wheel_works_without_the_checkout(tmp_path: Path) -> None:
+@pytest.fixture
+@starts("process")
+def site(tmp_path: Path) -> Path:
+    """The packages of a virtual environment that has the project as a wheel."""
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(PROJECT)]
     subprocess.run(build, check=True, capture_output=True)
     venv.create(tmp_path / "venv", symlinks=True, with_pip=False)
@@ -96,6 +101,11 @@ def test_a_wheel_works_without_the_checkout(tmp_path: Path) -> None:
             (site / each.name).symlink_to(each)
     pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-index", wheel]
     subprocess.run(pip, check=True, capture_output=True)
+    return site
+
+
+def test_a_wheel_works_without_the_checkout(site: Path, tmp_path: Path) -> None:
+    python = tmp_path / "venv/bin/python"
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PREFECT_HOME": str(tmp_path / "prefect")}
 
     def said(*command: object) -> str:
