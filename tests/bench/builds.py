@@ -9,6 +9,7 @@ docs only     a new commit that changes nothing the images are built from
 next commit   a new commit on the engine as the one before left it
 stages        a server of five stages on an engine without a layer
 other engine  the next commit on an engine without a layer, where the registry has those of another engine, or not
+2 x 300 MB    the same with images of that size, and 2 x 1000 MB: ``--large 300 1000`` and nothing else
 """
 
 import argparse
@@ -116,6 +117,17 @@ class Bench:
         for name in (WITHOUT, FLOW):
             self._measure_anew("other engine", replace(ours, name=name), self.layers, number)
 
+    def turn_large(self, megabytes: int, number: int) -> None:
+        """Images of a size, on the sides that know BuildKit's cache: cold, the next commit, and on another engine."""
+        size, path = f"2 x {megabytes} MB", self.folder / f"large-{megabytes}.git"
+        source = path if path.exists() else monorepo.large(path, megabytes)
+        for side in self.sides[:2]:
+            here = replace(side, stage=replace(side.stage, source=source))
+            self._measure_anew(f"{size}, cold", side, source, number)
+            monorepo.change(source, f"{side.name} {number}, next")
+            self._measure(f"{size}, next commit", here)
+            self._measure_anew(f"{size}, other engine", side, source, number + 1000)
+
     def profile(self, console: Console) -> None:
         """Where a cold run's time goes."""
         side = self.sides[0]
@@ -155,6 +167,8 @@ def table(figures: Figures) -> Table:
             spread = f"{min(kept):.2f} to {max(kept):.2f}"
             shown.add_row(case, name, f"{medians[case, name]:.2f}", spread, f"{medians[case, name] / ours:.2f}")
         shown.add_section()
+    if ("again", FLOW) not in figures:
+        return shown
     more = [ours - none for ours, none in zip(figures["again", FLOW], figures["again", NOTHING], strict=True)][1:]
     shown.caption = f"The same commit again costs {statistics.median(more):.2f} s more than an empty flow."
     return shown
@@ -173,6 +187,7 @@ def main() -> None:
     """Print the table, or the profile."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=5, help="turns that count, after the first")
+    options.add_argument("--large", type=int, nargs="+", default=[], help="megabytes of images, instead of the rest")
     options.add_argument("--profile", action="store_true", help="only show where the time of our runs goes")
     asked, console = options.parse_args(), Console(width=110)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the parts and the folder go, too
@@ -183,6 +198,10 @@ def main() -> None:
             bench.profile(console)
             return
         for number in range(asked.rounds + 1):
+            for megabytes in asked.large:
+                bench.turn_large(megabytes, number)
+            if asked.large:
+                continue
             bench.turn(number)
             bench.turn_stages(number)
             bench.turn_classic(number)

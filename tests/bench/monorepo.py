@@ -3,6 +3,7 @@
 ``monorepo``: about 2,400 files and 27 MB, two multi-stage Dockerfiles whose steps cost almost nothing.
 ``stages``: few files, a server of five stages that take their time, side by side or for nothing.
 ``layers``: the same with a server whose last stage takes its time before anything of the commit is in it.
+``large``: few files and images of a size that is chosen, most of it in a layer that no commit changes.
 """
 
 import random
@@ -108,6 +109,13 @@ COPY --from=compile /index.js /app/
 {_END}"""
 }
 
+_LARGE = f"""\
+{_BASE}
+FROM base
+RUN head -c {{megabytes}}M /dev/urandom > /modules
+COPY packages/{{part}} /app
+{_END}"""
+
 _CHART = "apiVersion: v2\nname: flowise\nversion: 0.0.1-set.by.chartpress\n"
 _VALUES = "".join(f"{part}:\n  image:\n    repository: none\n    tag: none\n" for part in ("server", "ui"))
 
@@ -131,6 +139,14 @@ def stages(path: Path) -> Path:
 def layers(path: Path) -> Path:
     """A small bare repository whose server has a step of five seconds that no commit changes."""
     return _repository(path, _LAYERS | _FEW)
+
+
+def large(path: Path, megabytes: int) -> Path:
+    """A small bare repository whose images have so many megabytes each, which don't compress."""
+    dockerfiles: Content = {
+        f"packages/{part}/Dockerfile": _LARGE.format(megabytes=megabytes, part=part) for part in ("server", "ui")
+    }
+    return _repository(path, dockerfiles | _FEW)
 
 
 def change(source: Path, note: str) -> str:
