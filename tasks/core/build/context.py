@@ -4,6 +4,7 @@ What the commit's images are made of is known from its folders alone; the files 
 a server without filters everything comes at once.
 """
 
+import posixpath
 import shutil
 import tarfile
 import threading
@@ -19,7 +20,7 @@ from tasks.core.build.buildkit import Recipe
 from tasks.core.build.context_tar import Part, write
 from tasks.core.build.dockerfile import Dockerfile
 from tasks.core.build.inputs import Content, File, Listing, listed
-from tasks.core.errors import InvalidInput, NotFound, Unavailable
+from tasks.core.errors import DeliveryError, InvalidInput, NotFound, Unavailable
 from tasks.core.images import ImageSpec
 from tasks.core.models import Elsewhere
 from tasks.core.system.process import CommandFailed
@@ -156,19 +157,26 @@ class Source:
             return lfs.fetch(self.where, self._whole or self._repository, found, config)
 
     def _content(self, image: ImageSpec) -> Content:
-        content = Content(image, self._listed(), self._read)
+        listing = self._listed()
+        content, folder = Content(image, listing, self._read), image.folder
         if not content.dockerfile:
-            path = image.dockerfile_path
-            if module := next((each for each in self._listed().submodules if path.startswith(f"{each}/")), ""):
-                raise InvalidInput(
-                    f"{path}, which {image.name} is built from, is in the submodule {module}.",
-                    "Keep the Dockerfile in the source repository itself.",
-                )
-            raise NotFound(
-                f"Commit {self.sha[:7]} of {self.where.url} has no {path}, which {image.name} is built from.",
-                "Add the Dockerfile, or deploy a ref that has it.",
-            )
+            raise self._missing(image, image.dockerfile_path, "is built from")
+        if not any(path.startswith(folder) for path in (*listing.files, *listing.submodules)):
+            raise self._missing(image, image.context, "has for its context")
         return content
+
+    def _missing(self, image: ImageSpec, path: str, use: str) -> DeliveryError:
+        listing = self._listed()
+        if module := next((each for each in listing.submodules if f"{path}/".startswith(f"{each}/")), ""):
+            return InvalidInput(
+                f"{path}, which {image.name} {use}, is in the submodule {module}.",
+                "Keep it in the source repository itself.",
+            )
+        hint = "Add it, or deploy a ref that has it."
+        if path == image.dockerfile_path and image.dockerfile in listing.files:
+            from_context = posixpath.relpath(image.dockerfile, image.context)
+            hint = f"The image's dockerfile is a path from its context: set it to {from_context}."
+        return NotFound(f"Commit {self.sha[:7]} of {self.where.url} has no {path}, which {image.name} {use}.", hint)
 
     def recipe(self, image: ImageSpec) -> Recipe:
         """Read the image's Dockerfile, where links lead.

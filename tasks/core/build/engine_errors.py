@@ -23,7 +23,7 @@ BASE = re.compile(r"(?:source metadata for|pull access denied for|failed to auth
 
 ITS_OWN = re.compile(
     r"dockerfile parse error|base name \(|failed to parse (stage|platform)|invalid reference format|circular dependency"
-    r"|no build stage in current context"
+    r"|no build stage in current context|file with no instructions|dockerfile cannot be empty"
 )
 """What BuildKit says of a Dockerfile that it can't read."""
 

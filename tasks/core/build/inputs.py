@@ -124,6 +124,12 @@ class Content:
     def __init__(self, image: ImageSpec, listing: Listing, read: Callable[[str], bytes]) -> None:
         self._image, self._files, folder = image, listing.files, image.folder
         files = listing.files
+        above = accumulate(image.context.split("/"), lambda one, name: f"{one}/{name}")
+        if link := next((each for each in above if each in files and files[each].mode == LINK), ""):
+            raise InvalidInput(
+                f"The context {image.context} of {image.name} leads through {link}, a symbolic link.",
+                "Set the image's context to the folder itself.",
+            )
         # As BuildKit does: a Dockerfile's own ignore file goes before the context's.
         names = (f"{image.dockerfile_path}.dockerignore", f"{folder}.dockerignore")
         self._rules = next(filter(None, (follow(name, files, read) for name in names)), ())

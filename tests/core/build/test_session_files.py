@@ -150,3 +150,26 @@ def test_a_missing_one_is_named_by_its_place_in_the_repository(bare: Path, tmp_p
         pytest.raises(NotFound, match=r"has no docker/Dockerfile"),
     ):
         source.inputs(image, {})
+
+
+MISSING = {
+    "said from the root": ("app", "docker/Dockerfile", "set it to ../docker/Dockerfile"),
+    "no such context": ("apps", "../docker/Dockerfile", "has no apps, which app has for its context"),
+    "a link": ("link", "../docker/Dockerfile", "leads through link, a symbolic link"),
+}
+
+
+@pytest.mark.parametrize("case", MISSING)
+def test_what_cannot_be_the_context_or_the_dockerfile_is_named(case: str, bare: Path, tmp_path: Path) -> None:
+    context, dockerfile, said = MISSING[case]
+    blob = "M 120000 inline link\ndata 3\napp\nM 100644 inline app/file\ndata 0\n\n"
+    blob += "M 100644 inline docker/Dockerfile\ndata 13\nFROM scratch\n\n"
+    head = "commit refs/heads/main\ncommitter A <a@example.com> 1767225600 +0000\ndata 0\n"
+    repositories.git(bare, "fast-import", "--quiet", stdin=(head + blob).encode())
+    image = ImageSpec(name="app", context=context, dockerfile=dockerfile)
+    with (
+        checkout(git.Remote(str(bare)), str(repositories.head(bare)), tmp_path) as source,
+        pytest.raises((InvalidInput, NotFound)) as failure,
+    ):
+        source.inputs(image, {})
+    assert said in str(failure.value)
