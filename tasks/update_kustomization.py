@@ -51,8 +51,16 @@ def update_kustomization(
         hub = github(settings, settings.gitops_repo)
         open_now = hub.under_review(proposal.branch_of(update.environment), repository.branch)
         repository = replace(repository, under_review=open_now)
-    terms = writer.Terms(force, dry_run, approval, origin)
-    result = writer.write(repository, update, settings.ecr_registry, logger.info, terms)
+    result = writer.write(
+        repository,
+        update,
+        settings.ecr_registry,
+        logger.info,
+        force=force,
+        dry_run=dry_run,
+        approval=approval,
+        origin=origin,
+    )
     for warning in result.warnings:
         logger.warning(plain(warning))
     logger.info(plain(_outcome(result)))

@@ -11,7 +11,7 @@ import pytest
 from flows import board
 from flows.status_command import main as flowise_status
 from tasks.clients import overlays
-from tasks.core.gitops.writer import Terms, write
+from tasks.core.gitops.writer import write
 from tasks.core.models import ImageUpdate
 from tasks.core.settings import load
 from tests.sandbox.in_process import served
@@ -24,7 +24,7 @@ def deploy(environment: str, sha: str, digest: str, actor: str = "Lan", **more: 
     update = ImageUpdate.parse(
         environment=environment, tag=sha[:7], sha=sha, server_digest=digest, ui_digest=digest, actor=actor
     )
-    return write(overlays(load(), update.environment), update, "registry.example", lambda _: None, Terms(**more)).commit
+    return write(overlays(load(), update.environment), update, "registry.example", lambda _: None, **more).commit
 
 
 @pytest.fixture

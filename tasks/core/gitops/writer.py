@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from tasks.core.errors import InvalidInput, LostRace
 from tasks.core.git.branch import Branch
@@ -23,8 +24,7 @@ PATIENCE = 120.0
 """Seconds to go on after lost races before the next retry is Prefect's."""
 
 
-@dataclass(frozen=True)
-class Terms:
+class Terms(TypedDict, total=False):
     """On which terms an update is written.
 
     Args:
@@ -34,14 +34,14 @@ class Terms:
         origin: where the images come from, if nothing was built for the update; its entries are written as they are.
     """
 
-    force: bool = False
-    dry_run: bool = False
-    approval: Approval | None = None
-    origin: Origin | None = None
+    force: bool
+    dry_run: bool
+    approval: Approval | None
+    origin: Origin | None
 
 
 def write(
-    repository: GitOps, update: ImageUpdate, registry: str, log: Callable[[str], None], terms: Terms = Terms()
+    repository: GitOps, update: ImageUpdate, registry: str, log: Callable[[str], None], **terms: Unpack[Terms]
 ) -> UpdateResult:
     """Write an update's images into its environment's overlay, commit and push.
 
@@ -63,9 +63,10 @@ def write(
         LostRace: other writers were faster for two minutes.
     """
     started, lost = time.monotonic(), 0
-    _check_registries(terms.origin.images if terms.origin else (), (registry, *repository.registries))
+    origin = terms.get("origin")
+    _check_registries(origin.images if origin else (), (registry, *repository.registries))
     with temp_dir(repository.work_dir) as folder, repository.branch_named(repository.branch, folder) as branch:
-        attempt = _Attempt(repository, branch, update, registry, log, terms, folder)
+        attempt = _Attempt(repository, branch, update, registry, log, folder, **terms)
         while True:
             try:
                 with turn(repository.work_dir):
@@ -97,8 +98,11 @@ class _Attempt:
     update: ImageUpdate
     registry: str
     log: Callable[[str], None]
-    terms: Terms
     folder: Path
+    force: bool = False
+    dry_run: bool = False
+    approval: Approval | None = None
+    origin: Origin | None = None
 
     def write(self) -> UpdateResult:
         """Plan the edit and push it, unless there is a reason not to."""
@@ -111,21 +115,20 @@ class _Attempt:
         if not planned.skipped:
             effect = effect_of(self.branch, edit, images, self.repository.render, self.folder)
             planned = planned.model_copy(update=effect._asdict())
-        approval = self.terms.approval
-        if self.terms.dry_run or not edit.diff or planned.skipped:
+        if self.dry_run or not edit.diff or planned.skipped:
             return planned
-        if approval and not approval.covers(planned.changes):
+        if self.approval and not self.approval.covers(planned.changes):
             return planned.model_copy(update={"pending": True})
         for image in images:
             self.repository.check_image(image)
-        return _written(planned, self._put(edit, images), approval, self.repository.propose)
+        return _written(planned, self._put(edit, images), self.approval, self.repository.propose)
 
     def _edit(self) -> tuple[list[ImageRef], overlay.Edit]:
         """Return the images the overlay is to have, and the edit that brings them."""
         at = self._overlay()
         overlay.check_own(self.branch, at, self.repository.others(self.update.environment))
-        if self.terms.origin:
-            images = list(self.terms.origin.images)
+        if self.origin:
+            images = list(self.origin.images)
         else:
             there = overlay.images_at(self.branch, at)
             images = images_of(self.update, self.registry, self.repository.images, there)
@@ -145,7 +148,7 @@ class _Attempt:
             images=tuple(images),
             changes=edit.changes(images),
             diff=edit.diff,
-            origin=self.terms.origin,
+            origin=self.origin,
         )
 
     def _recognized(self, ledger: Ledger, planned: UpdateResult) -> UpdateResult:
@@ -168,20 +171,20 @@ class _Attempt:
 
     def _weighed(self, ledger: Ledger, planned: UpdateResult, edit: overlay.Edit) -> UpdateResult:
         """Return the planned result with what it replaces; or one that is skipped, and says why."""
-        environment, origin = self.update.environment, self.terms.origin
+        environment = self.update.environment
         # The whole history is searched only for what can be in this update's way.
-        search = self.update.sha or origin
+        search = self.update.sha or self.origin
         deployed = ledger.newest(environment) if search else [*islice(ledger.near(environment), 1)]
         further = partial(ledger.newest, environment, at_least=2)
         evidence = guard.Evidence(deployed, further, self.repository.source, self.folder)
-        if why := guard.objection(self.update, origin, evidence, force=self.terms.force):
+        if why := guard.objection(self.update, self.origin, evidence, force=self.force):
             return planned.model_copy(update={"skipped": why, "images": edit.images, "changes": (), "diff": ""})
         return planned.model_copy(update={"replaces": next((each.sha for each in deployed if each.sha), "")})
 
     def _put(self, edit: overlay.Edit, images: Sequence[ImageRef]) -> str:
         """Commit and push; returns the commit, which may have been proposed before."""
         repository, branch, update = self.repository, self.branch, self.update
-        message = commit_message.message(update, self.terms.approval, self.terms.origin, repository.style)
+        message = commit_message.message(update, self.approval, self.origin, repository.style)
         if not repository.propose:
             commit = branch.commit(edit.path, edit.after.encode(), message, repository.identity)
             branch.push(commit)

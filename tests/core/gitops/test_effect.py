@@ -72,8 +72,8 @@ def write(where: Path | git.Remote, work: Path, mode: Render = "require", **fiel
     remote = where if isinstance(where, git.Remote) else git.Remote(str(where))
     place = GitOps(remote, "main", OVERLAYS, work, render=mode)
     asked = {"environment": "dev", "tag": "v2", "server_digest": SERVER, "ui_digest": UI} | fields
-    terms = writer.Terms(dry_run=asked.pop("dry_run", False))
-    return writer.write(place, ImageUpdate(**asked), REGISTRY, lambda _: None, terms)
+    dry_run = asked.pop("dry_run", False)
+    return writer.write(place, ImageUpdate(**asked), REGISTRY, lambda _: None, dry_run=dry_run)
 
 
 def refused(bare: Path, work: Path, mode: Render = "require") -> InvalidInput:

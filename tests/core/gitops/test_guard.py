@@ -10,7 +10,7 @@ from tasks.core import git
 from tasks.core.git.branch import Branch
 from tasks.core.gitops.repository import GitOps
 from tasks.core.gitops.rollback import Wanted, earlier
-from tasks.core.gitops.writer import Terms, write
+from tasks.core.gitops.writer import write
 from tasks.core.models import ImageUpdate, UpdateResult
 from tests.sandbox import repositories
 
@@ -32,12 +32,12 @@ def with_source(repository: GitOps, source: Path) -> GitOps:
 
 def put(repository: GitOps, sha: str | None, **options: object) -> UpdateResult:
     update = ImageUpdate(environment="dev", tag=f"v-{(sha or 'none')[:7]}", sha=sha)
-    return write(repository, update, "r.example", lambda _: None, Terms(**options))
+    return write(repository, update, "r.example", lambda _: None, **options)
 
 
 def take_back(repository: GitOps) -> None:
     move = earlier(repository, "dev", Wanted(), actor="octocat", run="7")
-    assert write(repository, move.update, "r.example", lambda _: None, Terms(origin=move.origin)).changed
+    assert write(repository, move.update, "r.example", lambda _: None, origin=move.origin).changed
 
 
 def others(gitops: Path, count: int) -> None:

@@ -17,7 +17,7 @@ from tasks.core.gitops.promotion import check_soak, running
 from tasks.core.gitops.repository import GitOps
 from tasks.core.gitops.rollback import Wanted, candidates, earlier
 from tasks.core.gitops.status import read
-from tasks.core.gitops.writer import Terms, write
+from tasks.core.gitops.writer import write
 from tasks.core.models import Approval, ImageRef, ImageUpdate, Origin
 from tests.sandbox.github import github
 from tests.sandbox.repositories import commit, log, show
@@ -137,7 +137,7 @@ def back(repository: GitOps, to: str = "", steps: int = 1, reason: str = "", **o
 
 
 def restore(repository: GitOps, move: object) -> object:
-    return write(repository, move.update, REGISTRY, lambda _: None, Terms(origin=move.origin))
+    return write(repository, move.update, REGISTRY, lambda _: None, origin=move.origin)
 
 
 def test_a_rollback_is_a_commit_that_says_what_it_restores(repository: GitOps, gitops: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_rollback_is_a_commit_that_says_what_it_restores(repository: GitOps, g
     refused = write(repository, again, REGISTRY, lambda _: None)
     assert "was rolled back in dev" in refused.skipped
     assert "it is slow" in refused.skipped
-    assert write(repository, again, REGISTRY, lambda _: None, Terms(force=True)).changed
+    assert write(repository, again, REGISTRY, lambda _: None, force=True).changed
 
 
 @pytest.mark.parametrize("by", ["tag", "source", "commit", "steps"])
@@ -206,7 +206,7 @@ def test_what_runs_in_one_environment_goes_to_the_next(repository: GitOps, gitop
     put(repository, "v1", sha="a" * 40)
     move, there = running(repository, "dev", "staging", actor="octocat", run="7")
     assert there.commit == log(gitops)[0]["sha"]
-    assert write(repository, move.update, REGISTRY, lambda _: None, Terms(origin=move.origin)).changed
+    assert write(repository, move.update, REGISTRY, lambda _: None, origin=move.origin).changed
     newest = log(gitops)[0]
     assert newest["subject"] == "chore(staging): update flowise images to v1 (promoted from dev)"
     assert f"Promoted-From: dev {there.commit}" in newest["body"].splitlines()

@@ -539,9 +539,7 @@ def test_overlays_and_branches_by_pattern(name: str, path: str, place: str, tmp_
     asked = ImageUpdate(environment="dev", tag="v1", sha="1" * 40, server_digest=DIGEST, ui_digest=DIGEST)
     assert writer.write(clients.overlays(settings, "dev"), asked, REGISTRY, quiet).changed
     move, _ = promotion.running(clients.overlays(settings, "production"), "dev", "production", actor="a", run="1")
-    result = writer.write(
-        clients.overlays(settings, "production"), move.update, REGISTRY, quiet, writer.Terms(origin=move.origin)
-    )
+    result = writer.write(clients.overlays(settings, "production"), move.update, REGISTRY, quiet, origin=move.origin)
     assert (result.overlay_path, result.commit) == (place, repositories.head(bare, f"env/{name}"))
     assert DIGEST in repositories.show(bare, f"env/{name}", f"{place}/kustomization.yaml")
     found = status.read(clients.overlays(settings, "dev"), {"production": "dev"})
