@@ -3,11 +3,13 @@
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 
+from tasks.core.models import EVENT
+
 SCHEDULES = {"nightly": "deploy-to-k8s/deploy-to-k8s", "watch": "watch-source/watch-source", "drift": "drift/drift"}
 """The deployments with a schedule, by what prefect.yaml calls its switch."""
 
 TRIGGERS = {
-    "event": "flowise-image-updated",
+    "event": EVENT,
     "silent": "Flowise recovery: silent",
     "pending": "Flowise recovery: pending",
     "crashed": "Flowise recovery: crashed",

@@ -1,4 +1,4 @@
-"""What every task has in common: how it is retried, and where it finds its settings and credentials."""
+"""How every task is retried: how often, after which delays, and after which errors."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which files of a build context Docker leaves out.
+"""Which files of a build context Docker leaves out, by the patterns of a ``.dockerignore`` (read by ``context.py``).
 
 The engine's ``/build`` call takes a context as it is: applying ``.dockerignore`` is the caller's part. Docker's
 own SDK can only do it for a folder on disk, by walking it, without regard to case, and reads some patterns in
