@@ -88,7 +88,9 @@ def settings_table(names: list[str]) -> str:
     rows = []
     for name in names:
         field = Settings.model_fields[name]
-        shown = "" if name == "work_dir" else default(field.get_default())  # the machine's own
+        shown = (
+            "" if name == "work_dir" else default(field.get_default(call_default_factory=True, validated_data={}))
+        )  # the machine's own
         rows.append(f"| `{name.upper()}` | {values(schemas[name])} | {shown} | {cell(field.description or '')} |\n")
     return "| name | values | default | meaning |\n| --- | --- | --- | --- |\n" + "".join(rows)
 

@@ -15,8 +15,8 @@ from tasks.read_status import read_status
 from tasks.runtime.notify import notify
 from tasks.runtime.web import ui
 
-KNOWN = "flowise_drift_{}"
-"""The Prefect variables with what people were notified of: the same drift is told once."""
+KNOWN = "drift_{}"
+"""Prefect variables of the application with what people were notified of: the same drift is told once."""
 
 
 @flow(name="drift")
@@ -30,7 +30,7 @@ def drift() -> State[list[Drift]]:
     settings = load()
     settings.require("gitops_repo")
     found = find(overview(read_status(1)), settings.images)
-    create_markdown_artifact(page(found), key="drift", description="What no deployment explains")
+    create_markdown_artifact(page(found), key=settings.names.own("drift"), description="What no deployment explains")
     for environment in ENVIRONMENTS:
         _tell(environment, [each.words for each in found if each.environment == environment])
     said = "; ".join(f"{each.environment}: {each.words}" for each in found)
@@ -38,9 +38,15 @@ def drift() -> State[list[Drift]]:
 
 
 def _tell(environment: str, words: list[str]) -> None:
-    name = KNOWN.format(environment)
+    names = load().names
+    name = names.variable(KNOWN.format(environment))
     if Variable.get(name, []) == words:
         return
     Variable.set(name, words, overwrite=True)
     if words:
-        notify("drift", environment, f"{environment} has drifted", "\n".join((*words, f"{ui()}/artifacts/key/drift")))
+        notify(
+            "drift",
+            environment,
+            f"{environment} has drifted",
+            "\n".join((*words, f"{ui()}/artifacts/key/{names.own('drift')}")),
+        )

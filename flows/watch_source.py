@@ -19,7 +19,7 @@ def watch_source() -> WatchResult:
     """
     settings = load()
     settings.require("source_repo")
-    name = variable_name(settings.source_repo, settings.source_branch)
+    name = settings.names.own(variable_name(settings.source_repo, settings.source_branch)).replace("-", "_")
     kept = Variable.get(name)
     seen = Seen.read(kept, name) if kept is not None else None
     result = look(settings, seen)

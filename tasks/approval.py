@@ -95,7 +95,7 @@ def waiting() -> tuple[Waiting, ...]:
 
 
 def _is_question(key: str) -> bool:
-    return key.startswith(KEY)
+    return key.startswith(load().names.own(KEY))
 
 
 def _waiting(run: FlowRun) -> Waiting:
@@ -128,7 +128,7 @@ def ask(update: ImageUpdate, planned: UpdateResult) -> Approved:
     Raises:
         Rejected: the operator's answer is no, or there was none in time; nothing was written.
     """
-    key, missing = KEY + approval.fingerprint(update, planned), ""
+    key, missing = load().names.own(KEY) + approval.fingerprint(update, planned), ""
     for number in count(1):
         answer = _answer(update, planned, f"{key}-{number}", missing)
         signed_in = is_sealed(answer, str(_flow_run().id), f"{key}-{number}")
@@ -190,5 +190,5 @@ def _announce(update: ImageUpdate, text: str, seconds: int) -> None:
     if link != page:
         where = f"**Waiting for an operator:** answer on the [board]({link}).\n\n"
     title = f"{update.environment}: {update.tag} waits for approval"
-    create_markdown_artifact(where + text, key=f"approval-{update.environment}", description=title)
+    create_markdown_artifact(where + text, key=load().names.own(f"approval-{update.environment}"), description=title)
     notify("approval", update.environment, title, f"{plain(text)}\nAnswer: {link}")

@@ -83,7 +83,7 @@ def overlays(settings: Settings, environment: Environment) -> GitOps:
 
 def message_style(settings: Settings) -> MessageStyle:
     """Return what is added to the messages of GitOps commits."""
-    return MessageStyle(prefix=settings.commit_prefix, lines=settings.commit_lines)
+    return MessageStyle(application=settings.application, prefix=settings.commit_prefix, lines=settings.commit_lines)
 
 
 def registry(settings: Settings, host: str = "", timeout: float = 30) -> Registry:
@@ -164,7 +164,7 @@ def github(settings: Settings, repository: str, **options: int) -> "GitHub":
 
     name = git.github_name(repository, settings.github_api_url)
     token = source_token(settings) if repository == settings.source_repo else None
-    return GitHub(name, token or gitops_token(settings), settings.github_api_url, **options)
+    return GitHub(name, token or gitops_token(settings), settings.github_api_url, names=settings.names, **options)
 
 
 def _with_token(where: git.Remote, token: SecretStr | None, user: str = "") -> git.Remote:

@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 
 from tasks.clients import github
 from tasks.core.errors import Unavailable
-from tasks.core.models import EVENT, ImageUpdate, Transport
+from tasks.core.models import ImageUpdate, Transport
 from tasks.core.settings import load
 from tasks.runtime.log import info
 from tasks.runtime.retries import RETRIES
@@ -41,10 +41,10 @@ def dispatch(update: ImageUpdate, via: Transport, force: bool = False) -> None:
     if via == "repository-dispatch":
         settings.require("gitops_repo")
         github(settings, settings.gitops_repo).dispatch(update)
-        log("%s sent to %s", EVENT, settings.gitops_repo)
+        log("%s sent to %s", settings.names.event, settings.gitops_repo)
     else:
         emit(update, force)
-        log("%s sent to Prefect's events", EVENT)
+        log("%s sent to Prefect's events", settings.names.event)
     return None
 
 
@@ -54,11 +54,12 @@ def emit(update: ImageUpdate, force: bool = False) -> None:
     Posted and answered, rather than left to ``emit_event``, which loses events in silence when the server is away
     or this process ends too soon. The id is made from the run, so that a retry is the same event.
     """
+    names = load().names
     event = {
-        "id": str(uuid5(NAMESPACE_URL, f"{EVENT}/{update.workflow_run_id}/{update.environment}/{update.tag}")),
+        "id": str(uuid5(NAMESPACE_URL, f"{names.event}/{update.workflow_run_id}/{update.environment}/{update.tag}")),
         "occurred": datetime.now(UTC).isoformat(),
-        "event": EVENT,
-        "resource": {"prefect.resource.id": f"flowise.image.{update.environment}"},
+        "event": names.event,
+        "resource": {"prefect.resource.id": names.image_resource(update.environment)},
         "payload": update.payload() | {"force": force},
     }
 
@@ -71,4 +72,4 @@ def emit(update: ImageUpdate, force: bool = False) -> None:
     try:
         patiently(post)
     except httpx.HTTPError as error:
-        raise Unavailable(f"Prefect did not take the event {EVENT}: {error}", "Is the API up?") from None
+        raise Unavailable(f"Prefect did not take the event {names.event}: {error}", "Is the API up?") from None

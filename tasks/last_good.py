@@ -5,6 +5,7 @@ from prefect.variables import Variable
 
 from tasks.core.errors import InvalidInput
 from tasks.core.models import Environment, ImageUpdate
+from tasks.core.settings import load
 from tasks.runtime.retries import RETRIES
 from tasks.runtime.server import patiently
 
@@ -25,4 +26,4 @@ def last_good(environment: Environment) -> ImageUpdate | None:
 
 
 def _name(environment: Environment) -> str:
-    return f"flowise_healthy_{environment}"
+    return load().names.variable(f"healthy_{environment}")

@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from tasks.clients import github, message_style, source_repository
 from tasks.core.errors import Rejected, Unavailable
-from tasks.core.gitops import commit_message, proposal, source_commits
+from tasks.core.gitops import commit_message, source_commits
 from tasks.core.models import Approval, ImageUpdate, UpdateResult
 from tasks.core.report import markdown
 from tasks.core.settings import load
@@ -33,7 +33,7 @@ def open_pull_request(update: ImageUpdate, result: UpdateResult) -> UpdateResult
     approval = Approval(by=result.approved_by, note=result.approval_note)
     record = commit_message.body(update, approval, result.origin, message_style(settings))
     url = github(settings, settings.gitops_repo).propose(
-        proposal.branch_of(update.environment),
+        settings.names.proposal(update.environment),
         settings.branch_of(update.environment),
         commit_message.subject(update, message_style(settings), result.origin),
         markdown.proposed(update, result, commits, record),
@@ -52,7 +52,7 @@ def close_pull_request(update: ImageUpdate, result: UpdateResult) -> None:
         InvalidInput, AccessDenied, NotFound, Unavailable: as GitHub answers.
     """
     settings = load()
-    branch, base = proposal.branch_of(update.environment), settings.branch_of(update.environment)
+    branch, base = settings.names.proposal(update.environment), settings.branch_of(update.environment)
     why = (
         f"{literal(update.tag)} is wanted in {update.environment}, and {base} has it at {result.commit[:7]}: "
         "nothing is left to merge here. Open this again if you want its change all the same."

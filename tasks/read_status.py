@@ -38,8 +38,13 @@ def status_now(shown: int) -> Status:
 
 def show_status(view: Overview) -> None:
     """Leave two artifacts: the page ``status`` and the table ``ledger``."""
-    create_markdown_artifact(status_page.page(view, web()), key="status", description="What is deployed where")
-    create_table_artifact(status_page.rows(view), key="ledger", description="Who deployed what, where and when")
+    names = load().names
+    create_markdown_artifact(
+        status_page.page(view, web()), key=names.own("status"), description="What is deployed where"
+    )
+    create_table_artifact(
+        status_page.rows(view), key=names.own("ledger"), description="Who deployed what, where and when"
+    )
 
 
 def effects_of(deployment: Deployment) -> Sequence[ObjectChange]:

@@ -42,7 +42,7 @@ def rollout(result: UpdateResult) -> Rollout:
         NotFound, AccessDenied, InvalidInput: as Argo CD answers.
     """
     settings, log = load(), info()
-    application = settings.application(result.environment)
+    application = settings.argocd_application_of(result.environment)
     if not settings.argocd_server or not settings.argocd_auth_token:
         why = "ARGOCD_SERVER and ARGOCD_AUTH_TOKEN are not set"
         log("Not waiting for %s: %s", application, why)
@@ -94,7 +94,7 @@ def check_running(deployment: Deployment, images: Sequence[ImageRef]) -> None:
 
     settings, log = load(), info()
     environment, commit = deployment.environment, deployment.commit
-    application, endpoint = settings.application(environment), settings.endpoint(environment)
+    application, endpoint = settings.argocd_application_of(environment), settings.endpoint(environment)
     if settings.argocd_server and settings.argocd_auth_token:
         goal = _goal(settings, environment, commit, images, WITHIN)
         with closing(_argo_cd(settings, settings.argocd_auth_token)) as argo:
@@ -129,7 +129,7 @@ def look(environment: Environment) -> Health:
         return Health()
     try:
         with closing(_argo_cd(settings, settings.argocd_auth_token)) as argo:
-            status = argo.application(settings.application(environment), LOOK).status
+            status = argo.application(settings.argocd_application_of(environment), LOOK).status
     except DeliveryError as error:
         return Health(status="Unknown", words=one_line(error.message))
     words = one_line(getattr(status.health, "message", "") or "")

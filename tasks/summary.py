@@ -70,7 +70,7 @@ def summarize_failure(flow: str, parameters: Mapping[str, Any], error: Exception
 def _leave(page: str, key: str, description: str) -> None:
     """Leave a page in the run's artifacts; a server that stays away fails nothing that is done."""
     try:
-        patiently(partial(create_markdown_artifact, page, key=key, description=description))
+        patiently(partial(create_markdown_artifact, page, key=load().names.own(key), description=description))
     except (DeliveryError, httpx.HTTPError) as error:
         get_run_logger().warning("The summary %s was not saved: %s", key, error)
 
@@ -83,7 +83,7 @@ def show_rollout(result: UpdateResult, lines: Sequence[str]) -> None:
     try:
         page = markdown.waiting(result, lines) + links.of_update(result, load())
         described = f"{result.tag} on its way to {result.environment}"
-        key = f"rollout-{result.environment}"
+        key = load().names.own(f"rollout-{result.environment}")
         within(SECONDS, partial(create_markdown_artifact, page, key=key, description=described))
     except Exception as error:  # whatever it is
         get_run_logger().debug("The state of the rollout is not shown: %s", error)

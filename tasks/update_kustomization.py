@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 
 from tasks.clients import github, overlays, registry
 from tasks.core.errors import AccessDenied, NotFound, Unavailable
-from tasks.core.gitops import proposal, writer
+from tasks.core.gitops import writer
 from tasks.core.models import Approval, ImageRef, ImageUpdate, Origin, UpdateResult
 from tasks.core.settings import Settings, load
 from tasks.core.text import plain
@@ -49,7 +49,7 @@ def update_kustomization(
     repository = replace(overlays(settings, update.environment), check_image=partial(_check_there, settings))
     if repository.propose and not dry_run:  # without a pull request the branch isn't pushed
         hub = github(settings, settings.gitops_repo)
-        open_now = hub.under_review(proposal.branch_of(update.environment), repository.branch)
+        open_now = hub.under_review(settings.names.proposal(update.environment), repository.branch)
         repository = replace(repository, under_review=open_now)
     result = writer.write(
         repository,

@@ -39,12 +39,17 @@ def start_deploy(sha: str, key: str) -> str:
     Raises:
         NotFound: Prefect has no such deployment.
     """
+    names = load().names
+    deployment, key = names.deployment(DEPLOY), names.own(key)
     parameters = {"environment": "dev", "ref": sha, "actor": "watch-source"}
     try:
         run = cast(
-            FlowRun, run_deployment(DEPLOY, parameters=parameters, timeout=0, as_subflow=False, idempotency_key=key)
+            FlowRun,
+            run_deployment(
+                deployment, parameters=parameters, timeout=0, as_subflow=False, idempotency_key=names.own(key)
+            ),
         )
     except ObjectNotFound:
-        raise no_deployment(DEPLOY) from None
-    get_run_logger().info("%s runs as %s", DEPLOY, run.id)
+        raise no_deployment(deployment) from None
+    get_run_logger().info("%s runs as %s", deployment, run.id)
     return str(run.id)

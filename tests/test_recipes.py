@@ -85,12 +85,13 @@ def test_the_commit_subject_is_changed_in_one_file(edit: Edit, tmp_path: Path) -
     path = "tasks/core/gitops/commit_message.py"
     text = (tmp_path / path).read_text()
     text = text.replace(
-        "chore({update.environment}): update flowise images to", "deploy({update.environment}): flowise"
+        "chore({update.environment}): update {style.application} images to",
+        "deploy({update.environment}): {style.application}",
     )
     (tmp_path / path).write_text(
         text.replace(
-            'chore\\(({"|".join(ENVIRONMENTS)})\\): update flowise images to',
-            'deploy\\(({"|".join(ENVIRONMENTS)})\\): flowise',
+            'chore\\(({"|".join(ENVIRONMENTS)})\\): update ([a-z][a-z0-9-]*) images to',
+            'deploy\\(({"|".join(ENVIRONMENTS)})\\): ([a-z][a-z0-9-]*)',
         )
     )
     check(tmp_path, SUBJECT)

@@ -1,12 +1,13 @@
 """Which events of this project people should hear of, and in which words: Prefect automations as data.
 
-What belongs to the project is told by the tag ``flowise`` that every deployment of prefect.yaml gives its runs. A
-Python caller's run has none: its failure is an exception there. Nothing here changes a run: a silent one may still be
-at work behind a broken network, and is for a person to judge.
+What belongs to the project is told by the tag, the application's name, that every deployment of prefect.yaml gives its
+runs. A Python caller's run has none: its failure is an exception there. Nothing here changes a run: a silent one may
+still be at work behind a broken network, and is for a person to judge.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, get_args
 from uuid import UUID
 
@@ -14,10 +15,9 @@ from prefect.automations import Automation
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from tasks.runtime.notify import PREFIX, Kind
-
-TAG = "flowise"
-"""What the runs of this project carry."""
+from tasks.core.names import Names
+from tasks.core.settings import Settings
+from tasks.runtime.notify import Kind
 
 RUN = """Flow: {{ flow.name }}
 Run: {{ flow_run.name }}
@@ -46,99 +46,96 @@ event again once it is right.
 %(ui)s/events?resource={{ event.resource.id }}"""
 
 
-def automations(blocks: Sequence[UUID], ui: str, stuck: int, late: int) -> list[Automation]:
+def automations(settings: Settings, blocks: Sequence[UUID], ui: str) -> list[Automation]:
     """Every alert, sent to every block.
 
     Args:
+        settings: the application, and when a run counts as stuck or late.
         blocks: the notification blocks.
         ui: address of the Prefect UI.
-        stuck: seconds without a heartbeat after which a running run is told of.
-        late: seconds after which a run that no worker picks up is reported.
     """
     link = f"{ui}/runs/flow-run/{{{{ flow_run.id }}}}"
     message = "Message: {{ flow_run.state.message }}\n"
+    stuck, late, names = settings.alert_stuck_seconds, settings.alert_late_seconds, settings.names
+    alert = partial(_alert, names, blocks)
     return [
-        _alert(
-            "failed", _ended_badly(), blocks, "{{ flow_run.state.name }}: {{ flow_run.name }}", RUN + message + link
-        ),
-        _alert(
+        alert("failed", _ended_badly(names), "{{ flow_run.state.name }}: {{ flow_run.name }}", RUN + message + link),
+        alert(
             "stuck",
             # What follows a heartbeat, be it Suspended or the end, is a sign of life; only silence is none.
-            _silence_after("prefect.flow-run.heartbeat", stuck),
-            blocks,
+            _silence_after("prefect.flow-run.heartbeat", stuck, names),
             STILL_RUNNING + "Stuck? {{ flow_run.name }}",
             RUN + SILENT % {"minutes": _minutes(stuck)} + link,
         ),
-        _alert(
+        alert(
             "late",
-            _silence_after("prefect.flow-run.Late", late),
-            blocks,
+            _silence_after("prefect.flow-run.Late", late, names),
             "Late: {{ flow_run.name }}",
             RUN + LATE % {"minutes": _minutes(late)} + link,
         ),
-        _alert("event lost", _action_failed(), blocks, "Lost: {{ event.resource.name }}", LOST % {"ui": ui}),
+        alert("event lost", _action_failed(names), "Lost: {{ event.resource.name }}", LOST % {"ui": ui}),
         *(
-            _alert(kind, _told(kind), blocks, "{{ event.payload.subject }}", "{{ event.payload.body }}")
+            alert(kind, _told(kind, names), "{{ event.payload.subject }}", "{{ event.payload.body }}")
             for kind in get_args(Kind)
         ),
     ]
 
 
-def _alert(what: str, trigger: EventTrigger, blocks: Sequence[UUID], subject: str, body: str) -> Automation:
-    # Named unlike the triggers of prefect.yaml, "flowise-...": an alert that fails must not alert itself.
+def _alert(
+    names: Names, blocks: Sequence[UUID], what: str, trigger: EventTrigger, subject: str, body: str
+) -> Automation:
+    title = f"[{names.title}] {subject}"
     return Automation(
-        name=f"Flowise alert: {what}",
+        name=names.alert(what),
         description="Made by flowise-setup, which keeps it as it is there; switch it off here.",
         trigger=trigger,
-        actions=[
-            SendNotification(block_document_id=block, subject=f"[Flowise] {subject}", body=body) for block in blocks
-        ],
+        actions=[SendNotification(block_document_id=block, subject=title, body=body) for block in blocks],
     )
 
 
-def _ended_badly() -> EventTrigger:
+def _ended_badly(names: Names) -> EventTrigger:
     return EventTrigger(
         expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"},
         posture=Posture.Reactive,
         threshold=1,
-        **_each_run(),
+        **_each_run(names.tag),
     )
 
 
-def _silence_after(event: str, seconds: int) -> EventTrigger:
+def _silence_after(event: str, seconds: int, names: Names) -> EventTrigger:
     return EventTrigger(
         after={event},
         expect={"prefect.flow-run.*"},
         posture=Posture.Proactive,
         threshold=1,
         within=timedelta(seconds=seconds),
-        **_each_run(),
+        **_each_run(names.tag),
     )
 
 
-def _action_failed() -> EventTrigger:
+def _action_failed(names: Names) -> EventTrigger:
     return EventTrigger(
-        match={"prefect.resource.id": "prefect.automation.*", "prefect.resource.name": "flowise-*"},
+        match={"prefect.resource.id": "prefect.automation.*", "prefect.resource.name": names.event},
         expect={"prefect.automation.action.failed"},
         posture=Posture.Reactive,
         threshold=1,
     )
 
 
-def _told(kind: str) -> EventTrigger:
+def _told(kind: str, names: Names) -> EventTrigger:
     return EventTrigger(
-        match={"prefect.resource.id": "flowise.environment.*"},
+        match={"prefect.resource.id": names.environment_resource("*")},
         for_each={"prefect.resource.id"},
-        expect={PREFIX + kind},
+        expect={names.notification(kind)},
         posture=Posture.Reactive,
         threshold=1,
     )
 
 
-def _each_run() -> dict[str, Any]:
+def _each_run(tag: str) -> dict[str, Any]:
     return {
         "match": {"prefect.resource.id": "prefect.flow-run.*"},
-        "match_related": {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
+        "match_related": {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{tag}"},
         "for_each": {"prefect.resource.id"},
     }
 

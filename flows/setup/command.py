@@ -22,10 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.setup.alerts import automations
+from flows.setup.deployments import prefect_yaml
 from flows.setup.server_check import kept, read_settings
 from flows.setup.server_objects import (
-    BUILD_POOL,
-    GITOPS_POOL,
     Row,
     automation,
     block,
@@ -43,10 +42,8 @@ from tasks.core.models import ENVIRONMENTS
 from tasks.core.settings import ASKED_BY_DEFAULT, Settings, load
 from tasks.runtime.web import ui
 
-ALERTS = "flowise-alerts"
-"""Name of the notification blocks."""
 AWS = {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"}
-NO_VARIABLE = {*AWS, "work_dir", "trusted_hosts", "work_pool_type", "work_pool_options", "worker_image"}
+NO_VARIABLE = {*AWS, "application", "work_dir", "trusted_hosts", "work_pool_type", "work_pool_options", "worker_image"}
 """Credentials, what belongs to one machine or to flowise-setup itself, and what can't be changed in the UI; secrets go
 by their type."""
 DEFAULTS = {"approval_required": ",".join(ASKED_BY_DEFAULT), "dispatch_via": "prefect-event"}
@@ -55,7 +52,11 @@ DEFAULTS = {"approval_required": ",".join(ASKED_BY_DEFAULT), "dispatch_via": "pr
 
 def main() -> int:
     """Run the command; 0 if everything is as the settings say."""
-    argparse.ArgumentParser(prog="flowise-setup", description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(prog="flowise-setup", description=__doc__)
+    parser.add_argument("--deployments", action="store_true", help="print prefect.yaml for this APPLICATION, and end")
+    if parser.parse_args().deployments:
+        print(prefect_yaml(load().names), end="")
+        return 0
     table, console = Table("what", "name", "outcome"), Console()
     try:
         for row in set_up(load()):
@@ -99,18 +100,18 @@ def set_up(settings: Settings) -> Iterator[Row]:
             "PREFECT_API_URL is not set.", "Name the server: http://127.0.0.1:4200/api, or Prefect Cloud."
         )
     with get_client(sync_client=True) as client:
-        shared = shared_settings(settings)
+        shared, names, kind = shared_settings(settings), settings.names, settings.work_pool_type
         for name, value in shared.items():
-            yield variable(f"flowise_{name}", value)
-        references = {name.upper(): f"{{{{ prefect.variables.flowise_{name} }}}}" for name in shared}
-        kind, trusted = settings.work_pool_type, {"TRUSTED_HOSTS": ",".join(trusted_hosts(settings))}
+            yield variable(names.variable(name), value)
+        references = {name.upper(): f"{{{{ prefect.variables.{names.variable(name)} }}}}" for name in shared}
+        fixed = {"APPLICATION": settings.application, "TRUSTED_HOSTS": ",".join(trusted_hosts(settings))}
         for pool, withheld in withheld_secrets(settings, shared["dispatch_via"]).items():
-            template = base_job_template(settings, pool, builds=pool == BUILD_POOL)
-            yield run_environment(pool, references | withheld | trusted | container_environment(kind))
+            template = base_job_template(settings, pool, builds=pool == names.build_pool)
+            yield run_environment(pool, references | withheld | fixed | container_environment(kind))
             yield work_pool(client, pool, kind, template)
         for environment in ENVIRONMENTS:
-            yield limit(client, f"flowise-{environment}")
-        yield from lost_slots(client)
+            yield limit(client, names.limit(environment))
+        yield from lost_slots(client, names)
         yield from credentials(settings)
         yield from alerts(client, settings)
 
@@ -122,7 +123,7 @@ def shared_settings(settings: Settings) -> dict[str, Any]:
     """
     ours = {name for name in settings.model_fields_set if not _is_secret(name) and name.upper() in os.environ}
     names = sorted(name for name in ours - NO_VARIABLE if not name.startswith("alert_"))
-    defaults = {name: Variable.get(f"flowise_{name}", value) for name, value in DEFAULTS.items()}
+    defaults = {name: Variable.get(settings.names.variable(name), value) for name, value in DEFAULTS.items()}
     return defaults | {name: os.environ[name.upper()] for name in names}
 
 
@@ -134,9 +135,9 @@ def trusted_hosts(settings: Settings) -> list[str]:
     """
     if settings.trusted_hosts:
         return sorted(settings.trusted_hosts)
-    fixed = fixed_environment(GITOPS_POOL).get("TRUSTED_HOSTS", "")
+    fixed = fixed_environment(settings.names.gitops_pool).get("TRUSTED_HOSTS", "")
     unset = () if fixed else (name for name in RECEIVERS if name not in settings.model_fields_set)
-    kept = {name: value for name in unset if (value := Variable.get(f"flowise_{name}"))}
+    kept = {name: value for name in unset if (value := Variable.get(settings.names.variable(name)))}
     return sorted({*fixed.split(","), *chain(*hosts(dict(settings) | kept).values())} - {""})
 
 
@@ -152,13 +153,13 @@ def withheld_secrets(settings: Settings, dispatch_via: str) -> dict[str, dict[st
         "github_app_private_key",
         "argocd_auth_token",
     }  # it looks images up in the registry
-    one_run = dispatch_via != "prefect-event"
+    names, one_run = settings.names, dispatch_via != "prefect-event"
     empty = {
         pool: {name.upper(): "" for name in Settings.model_fields if _is_secret(name) and name not in own}
-        for pool, own in {BUILD_POOL: gitops if one_run else build, GITOPS_POOL: gitops}.items()
+        for pool, own in {names.build_pool: gitops if one_run else build, names.gitops_pool: gitops}.items()
     }
     blocks = settings.github_credentials_block, settings.source_credentials_block
-    return empty | {BUILD_POOL: empty[BUILD_POOL] | {"GITHUB_CREDENTIALS_BLOCK": blocks[not one_run]}}
+    return empty | {names.build_pool: empty[names.build_pool] | {"GITHUB_CREDENTIALS_BLOCK": blocks[not one_run]}}
 
 
 def _is_secret(name: str) -> bool:
@@ -202,7 +203,7 @@ def alerts(client: SyncPrefectClient, settings: Settings) -> Iterator[Row]:
         )
         return
     blocks = [identity for _, identity in made]
-    for wanted in automations(blocks, ui(), settings.alert_stuck_seconds, settings.alert_late_seconds):
+    for wanted in automations(settings, blocks, ui()):
         yield automation(client, wanted)
 
 
@@ -210,22 +211,23 @@ def notification_blocks(client: SyncPrefectClient, settings: Settings) -> Iterat
     """Where alerts go, each with its block's id."""
     from prefect.blocks import notifications  # noqa: PLC0415 - slow to load
 
+    ours = settings.names.alert_blocks
     if settings.alert_slack_url:
-        yield block(notifications.SlackWebhook, ALERTS, url=settings.alert_slack_url)
+        yield block(notifications.SlackWebhook, ours, url=settings.alert_slack_url)
     if settings.alert_webhook_url:
         secrets = {"url": settings.alert_webhook_url.get_secret_value()}  # the field url would show it
         text = {"subject": "{{ subject }}", "body": "{{ body }}", "text": "{{ subject }}\n{{ body }}"}
         kind = notifications.CustomWebhookNotificationBlock
-        yield block(kind, ALERTS, name=ALERTS, url="{{ url }}", json_data=text, secrets=secrets)
+        yield block(kind, ours, name=ours, url="{{ url }}", json_data=text, secrets=secrets)
     if settings.alert_teams_url:
-        yield block(notifications.MicrosoftTeamsWebhook, ALERTS, url=settings.alert_teams_url)
+        yield block(notifications.MicrosoftTeamsWebhook, ours, url=settings.alert_teams_url)
     if settings.alert_discord_url:
-        yield block(notifications.DiscordWebhook, ALERTS, **discord(settings.alert_discord_url))
+        yield block(notifications.DiscordWebhook, ours, **discord(settings.alert_discord_url))
     if settings.alert_email:
         settings.require("sendgrid_api_key", "alert_email_from")
         to = [address.strip() for address in settings.alert_email.split(",")]
         values = {"api_key": settings.sendgrid_api_key, "sender_email": settings.alert_email_from, "to_emails": to}
-        yield block(notifications.SendgridEmail, ALERTS, **values)
+        yield block(notifications.SendgridEmail, ours, **values)
     if settings.alert_block:
         yield existing_block(client, settings.alert_block)
 

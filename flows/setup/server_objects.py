@@ -19,9 +19,7 @@ from prefect.variables import Variable
 
 from flows.setup.server_check import read_settings
 from tasks.core.models import WorkPoolType
-
-BUILD_POOL, GITOPS_POOL = "flowise-build", "flowise-gitops"
-"""The work pools of prefect.yaml."""
+from tasks.core.names import Names
 
 LEASES_IN_FILES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem"
 """What a server needs to keep the leases of slots when it is restarted."""
@@ -94,7 +92,7 @@ def limit(client: SyncPrefectClient, name: str) -> Row:
     return Row("limit", name, _outcome(True, changes))
 
 
-def lost_slots(client: SyncPrefectClient) -> Iterator[Row]:
+def lost_slots(client: SyncPrefectClient, names: Names) -> Iterator[Row]:
     """Report what keeps slots taken: leases that don't survive a restart of the server, and slots that no run has."""
     settings = read_settings(client)
     if settings and "memory" in settings["concurrency"]["lease_storage"]:
@@ -103,7 +101,7 @@ def lost_slots(client: SyncPrefectClient) -> Iterator[Row]:
     if client.read_flow_runs(flow_run_filter=running, limit=1):
         return
     for limit in client.read_global_concurrency_limits(limit=200):
-        if limit.active_slots and limit.name.startswith(("flowise-", "slot-build-")):
+        if limit.active_slots and limit.name.startswith((names.limit(""), names.build_limit(""))):
             free = f"prefect gcl update {limit.name} --active-slots 0"
             yield Row("limit", limit.name, f"taken though nothing runs; if it still is in a minute: {free}")
 

@@ -3,26 +3,22 @@
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 
-from tasks.core.models import EVENT
+from tasks.core.settings import load
 
 SCHEDULES = {"nightly": "deploy-to-k8s/deploy-to-k8s", "watch": "watch-source/watch-source", "drift": "drift/drift"}
 """The deployments with a schedule, by what prefect.yaml calls its switch."""
 
-TRIGGERS = {
-    "event": EVENT,
-    "silent": "Flowise recovery: silent",
-    "pending": "Flowise recovery: pending",
-    "crashed": "Flowise recovery: crashed",
-}
-"""The triggers' names, by what prefect.yaml calls their switches."""
+RECOVERIES = ("silent", "pending", "crashed")
+"""The triggers of ``recover``, as prefect.yaml calls their switches."""
 
 
 def switches() -> dict[str, bool]:
     """Return how the schedules and triggers are switched now; before the first deploy, as they are to begin with."""
+    names = load().names
+    triggers = {"event": names.event} | {switch: names.recovery(switch) for switch in RECOVERIES}
     with get_client(sync_client=True) as client:
-        schedules = {switch: _schedule_is_on(client, name) for switch, name in SCHEDULES.items()}
-        triggers = {switch: _trigger_is_on(client, name) for switch, name in TRIGGERS.items()}
-    return schedules | triggers
+        schedules = {switch: _schedule_is_on(client, names.deployment(name)) for switch, name in SCHEDULES.items()}
+        return schedules | {switch: _trigger_is_on(client, name) for switch, name in triggers.items()}
 
 
 def _trigger_is_on(client: SyncPrefectClient, name: str) -> bool:

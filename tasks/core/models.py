@@ -30,9 +30,6 @@ Elsewhere = Literal["reject", "fetch", "leave"]
 WorkPoolType = Literal["process", "docker", "kubernetes", "ecs"]
 """Where the runs of deployments are carried out, as Prefect names the types of work pools."""
 
-EVENT = "flowise-image-updated"
-"""Name of the Prefect event, and ``event_type`` of the GitHub ``repository_dispatch``."""
-
 NodeVersion = Literal["18", "20", "22", "24"]
 """The Dockerfiles' NODE_VERSION: Node's even releases, which get long-term support."""
 
@@ -143,7 +140,7 @@ class ImageUpdate(Value):
             said = "; ".join(f"{_place(each['loc'])}: {each['msg']}" for each in error.errors()[:TOLD])
             raise InvalidInput(
                 f"The image update is not valid: {said}.",
-                "Nothing was changed. Send the seven keys of the flowise-image-updated payload.",
+                "Nothing was changed. Send the seven keys of the event's payload.",
             ) from None
 
     def payload(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from tasks.core.errors import InvalidInput
 from tasks.core.hosts import strangers
 from tasks.core.images import Images
 from tasks.core.models import Elsewhere, Environment, NodeVersion, Render, Transport, WorkPoolType
+from tasks.core.names import DEFAULT, Names
 
 ASKED_BY_DEFAULT: tuple[Environment, ...] = ("production",)
 """Environments for which runs of deployments ask unless ``APPROVAL_REQUIRED`` says otherwise."""
@@ -70,6 +71,12 @@ Secret = Annotated[SecretStr, BeforeValidator(_stripped)]
 SECRETS_FOLDER = Path("/run/secrets/flowise-delivery")
 """Settings may be files here, named as they are: secrets of a container, which its environment would show."""
 
+
+def _application(known: dict[str, Any]) -> str:
+    """Return the application of settings that are being read; the default one if its name isn't valid."""
+    return str(known.get("application", DEFAULT))
+
+
 ENDPOINTS = {"production": "prod"}
 """Environments whose endpoint's setting doesn't begin with their name."""
 
@@ -83,6 +90,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
 
+    application: str = Field(
+        DEFAULT,
+        pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$",
+        description="Name of the application: lower-case letters, digits and hyphens. The names of pools, deployments,"
+        " limits, variables, blocks, alerts and branches derive from it, so that one server can have several.",
+    )
     source_repo: str = Field("", description="Source repository: `owner/name` on GitHub, a git URL or a path.")
     source_branch: str = Field("main", description="Branch of the source repository whose new commits go to dev.")
     source_paths: str = Field(
@@ -106,7 +119,7 @@ class Settings(BaseSettings):
         " each environment has its own.",
     )
     overlays_path: str = Field(
-        "argocd/apps/flowise/overlays",
+        default_factory=lambda known: f"argocd/apps/{_application(known)}/overlays",
         description="Folder of the GitOps repository with one overlay for each environment, or a pattern such as"
         " `envs/{environment}/flowise`; `FOLDER/.` is one overlay for all of them, with a branch for each environment.",
     )
@@ -169,7 +182,7 @@ class Settings(BaseSettings):
     aws_secret_access_key: Secret | None = Field(None, description="AWS secret key, as boto3 reads it.")
     aws_endpoint_url: str | None = Field(None, description="Another endpoint for AWS's API, as boto3 reads it.")
     aws_credentials_block: str = Field(
-        "flowise", description="Name of the Prefect `AwsCredentials` block; used where it exists."
+        default_factory=_application, description="Name of the Prefect `AwsCredentials` block; used where it exists."
     )
     gitops_token: Secret | None = Field(
         None, description="Token for the GitOps repository: fetch, push, repository dispatch and pull requests."
@@ -180,7 +193,8 @@ class Settings(BaseSettings):
         " by default the one that GitHub, GitLab or Bitbucket wants.",
     )
     github_credentials_block: str = Field(
-        "flowise", description="Name of the Prefect `GitHubCredentials` block; it takes precedence over `GITOPS_TOKEN`."
+        default_factory=_application,
+        description="Name of the Prefect `GitHubCredentials` block; it takes precedence over `GITOPS_TOKEN`.",
     )
     source_token: Secret | None = Field(
         None,
@@ -188,7 +202,7 @@ class Settings(BaseSettings):
         " `GITOPS_TOKEN` is used where a run has that.",
     )
     source_credentials_block: str = Field(
-        "flowise-source",
+        default_factory=lambda known: f"{_application(known)}-source",
         description="Name of the Prefect `GitHubCredentials` block that takes precedence over `SOURCE_TOKEN`.",
     )
     github_app_id: str = Field(
@@ -284,7 +298,7 @@ class Settings(BaseSettings):
         "", description="AppProject of the applications; with it a missing one is told from a forbidden one."
     )
     argocd_application: str = Field(
-        "flowise-{environment}",
+        default_factory=lambda known: f"{_application(known)}-{PLACE}",
         pattern=r"^[a-z0-9.-]*(\{environment\}[a-z0-9.-]*)?$",
         description="Name of the applications; `{environment}` stands for the environment.",
     )
@@ -345,6 +359,11 @@ class Settings(BaseSettings):
         description="Where fetched sources live while a run needs them; a private folder of this user's by default.",
     )
 
+    @property
+    def names(self) -> Names:
+        """Names that derive from the application's."""
+        return Names(self.application)
+
     def branch_of(self, environment: Environment) -> str:
         """Name the GitOps branch of an environment."""
         return self.gitops_branch.replace(PLACE, self.environment_names.get(environment, environment))
@@ -355,7 +374,7 @@ class Settings(BaseSettings):
         path = self.overlays_path if one else f"{self.overlays_path}/{PLACE}"
         return path.replace(PLACE, self.environment_names.get(environment, environment))
 
-    def application(self, environment: Environment) -> str:
+    def argocd_application_of(self, environment: Environment) -> str:
         """Name an environment's Argo CD application."""
         return self.argocd_application.replace(PLACE, self.environment_names.get(environment, environment))
 

@@ -21,6 +21,7 @@ from prefect.logging import get_logger, get_run_logger
 from prefect.runtime import flow_run
 
 from tasks.core.models import Environment
+from tasks.core.settings import load
 from tasks.core.system import interruption
 from tasks.runtime.server import patiently
 
@@ -35,9 +36,9 @@ SAY_AGAIN = 60.0
 def one_run_in(environment: Environment) -> Iterator[None]:
     """Wait until no other run works on this environment; other environments don't wait for it.
 
-    The limit ``flowise-<environment>`` is made on first use and shows up in the UI under Concurrency.
+    The limit ``<application>-<environment>`` is made on first use and shows up in the UI under Concurrency.
     """
-    with _slot_of(f"flowise-{environment}"):
+    with _slot_of(load().names.limit(environment)):
         yield
 
 
@@ -47,9 +48,9 @@ def one_build_of(image: str, inputs: str) -> Iterator[None]:
 
     There are four limits for an image, ``slot-build-<image>-0`` to ``-3``, by the last digit of the inputs' name: one
     for each name would fill the UI, and one for all would have different commits wait for each other. They come after
-    ``flowise-<environment>`` in the UI's list.
+    ``<application>-<environment>`` in the UI's list.
     """
-    with _slot_of(f"slot-build-{image.replace('/', '-')}-{ord(inputs[-1]) % 4}"):
+    with _slot_of(f"{load().names.build_limit(image)}-{ord(inputs[-1]) % 4}"):
         yield
 
 

@@ -7,13 +7,11 @@ from uuid import uuid4
 from prefect.client.orchestration import get_client
 from prefect.logging import get_run_logger
 
+from tasks.core.settings import load
 from tasks.core.text import LONGEST, plain
 
 Kind = Literal["approval", "deployed", "rolled-back", "drift"]
 """What there is to hear of."""
-
-PREFIX = "flowise-notify-"
-"""Begins the events' names."""
 
 
 def notify(kind: Kind, environment: str, subject: str, body: str) -> None:
@@ -25,11 +23,12 @@ def notify(kind: Kind, environment: str, subject: str, body: str) -> None:
         subject: the same in a line.
         body: all there is to know, with a link.
     """
+    names = load().names
     event = {
         "id": str(uuid4()),
         "occurred": datetime.now(UTC).isoformat(),
-        "event": PREFIX + kind,
-        "resource": {"prefect.resource.id": f"flowise.environment.{environment}"},
+        "event": names.notification(kind),
+        "resource": {"prefect.resource.id": names.environment_resource(environment)},
         "payload": {"subject": plain(subject), "body": plain(body)[: 2 * LONGEST]},
     }
     try:

@@ -22,7 +22,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from tasks.core.models import EVENT
+from tasks.core.names import Names
 from tests.sandbox.postgres import postgres
 from tests.sandbox.prefect_server import PrefectServer, prefect_server
 from tests.sandbox.repositories import gitops_repository
@@ -87,7 +87,7 @@ def _event(server: PrefectServer, turn: int) -> float:
     event = {
         "id": str(uuid4()),
         "occurred": posted.isoformat(),
-        "event": EVENT,
+        "event": Names().event,
         "resource": {"prefect.resource.id": "flowise.image.dev"},
         "payload": payload,
     }

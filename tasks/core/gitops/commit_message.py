@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.core.models import ENVIRONMENTS, IMAGES, SHA_PATTERN, Approval, ImageUpdate, Origin, Value
+from tasks.core.names import DEFAULT
 from tasks.core.text import LONGEST, one_line
 
 LINES = {
@@ -34,7 +35,9 @@ TRAILERS = {
 FIELDS = LINES | TRAILERS
 
 # A prefix may stand before it, and a bullet where commits were squashed; a quotation is a revert's.
-SUBJECT = re.compile(rf'^[^"“”\n]*\bchore\(({"|".join(ENVIRONMENTS)})\): update flowise images to (\S+)', re.MULTILINE)
+SUBJECT = re.compile(
+    rf'^[^"“”\n]*\bchore\(({"|".join(ENVIRONMENTS)})\): update ([a-z][a-z0-9-]*) images to (\S+)', re.MULTILINE
+)
 
 TRAILER = re.compile(r"[A-Za-z][A-Za-z-]*: \S.*")
 
@@ -42,13 +45,14 @@ TRAILER = re.compile(r"[A-Za-z][A-Za-z-]*: \S.*")
 class MessageStyle(Value):
     """What an installation adds: ``prefix`` before the subject, ``lines`` as trailers or a paragraph of their own."""
 
+    application: str = DEFAULT
     prefix: str = ""
     lines: tuple[str, ...] = ()
 
 
 def subject(update: ImageUpdate, style: MessageStyle, origin: Origin | None = None) -> str:
     """Return the first line, which is a pull request's title as well; it says if nothing was built for the update."""
-    line = f"chore({update.environment}): update flowise images to {update.tag}{_kind(origin)}"
+    line = f"chore({update.environment}): update {style.application} images to {update.tag}{_kind(origin)}"
     return f"{style.prefix.strip()} {line}" if style.prefix.strip() else line
 
 
@@ -78,9 +82,9 @@ def message(update: ImageUpdate, approval: Approval | None, origin: Origin | Non
     return f"{subject(update, style, origin)}\n\n{body(update, approval, origin, style)}\n"
 
 
-def parse(text: str) -> dict[str, Any] | None:
+def parse(text: str, application: str = DEFAULT) -> dict[str, Any] | None:
     """Read a message, also one that was squashed or merged, into a deployment's fields; ``None`` for others'."""
-    found = SUBJECT.search(text)
+    found = next((each for each in SUBJECT.finditer(text) if each[2] == application), None)
     if not found:
         return None
     pairs = [line.partition(": ") for line in text[found.end() :].split("\n")]
@@ -88,7 +92,7 @@ def parse(text: str) -> dict[str, Any] | None:
     digests = {DIGESTS[name]: value.strip() for name, _, value in pairs if name in DIGESTS}
     if not re.fullmatch(SHA_PATTERN, known.get("sha", "")):
         known.pop("sha", None)  # git is asked for it, so it must not be an option
-    return {"environment": found[1], "tag": found[2], "digests": digests} | known
+    return {"environment": found[1], "tag": found[3], "digests": digests} | known
 
 
 def _written(names: Mapping[str, str], values: Mapping[str, str | None]) -> list[str]:

@@ -19,6 +19,7 @@ from tasks.core.gitops.overlay import Overlays, images_at, overlay_of
 from tasks.core.images import Images
 from tasks.core.manifests.sources import FILE_NAMES
 from tasks.core.models import IMAGES, Environment, ImageRef, ImageUpdate, Value
+from tasks.core.names import DEFAULT
 
 FAR = 1000
 """Commits of the GitOps branch to look through where the newest ones do not tell."""
@@ -72,15 +73,16 @@ class Ledger:
         branch: the GitOps branch, fetched.
         overlays: where the overlays are.
         images: the two images.
+        application: what the messages call it.
     """
 
-    def __init__(self, branch: Branch, overlays: Overlays, images: Images) -> None:
-        self._branch, self._overlays, self._two = branch, overlays, images
+    def __init__(self, branch: Branch, overlays: Overlays, images: Images, application: str = DEFAULT) -> None:
+        self._branch, self._overlays, self._two, self._application = branch, overlays, images, application
         self._images = dict[tuple[str, str], dict[str, ImageRef]]()
 
     def prepare(self, environment: Environment) -> None:
         """Fetch at once what the head and the newest deployment's check need: each costs as many requests as both."""
-        newest = next(iter(_by_arrival(self._branch.log(DEPTH), environment)), None)
+        newest = next(iter(self._by_arrival(self._branch.log(DEPTH), environment)), None)
         self._fetch(environment, [self._branch.head, *self._compared(newest or ())])
 
     def search(self, pick: Callable[[list[Deployment]], T], environment: Environment, at_once: int = MANY) -> T:
@@ -122,7 +124,7 @@ class Ledger:
     def _deployments(
         self, commits: Sequence[Commit], environment: Environment, at_once: int
     ) -> Iterator[list[Deployment]]:
-        left = _by_arrival(commits, environment)
+        left = self._by_arrival(commits, environment)
         while left:
             some, left, at_once = left[:at_once], left[at_once:], MANY
             self._fetch(environment, [commit for each in some for commit in self._compared(each)])
@@ -165,6 +167,16 @@ class Ledger:
             self._images[overlay, commit] = {each.name: each for each in found if each.name in names}
         return self._images[overlay, commit]
 
+    def _by_arrival(self, commits: Sequence[Commit], environment: Environment) -> list[list[Deployment]]:
+        """Return what the messages say, newest first: a list for each of the branch's own commits that brought some."""
+        found: dict[str, list[Deployment]] = {commit.sha: [] for commit in commits}
+        for commit in commits:
+            told = commit_message.parse(commit.message, self._application)
+            if told and told["environment"] == environment:
+                known: dict[str, Any] = {"commit": commit.sha, "at": commit.at, "arrived": commit.arrived, **told}
+                found[commit.arrived].append(Deployment(**known))
+        return [some for some in found.values() if some]
+
 
 def fate(deployment: Deployment, later: Sequence[Deployment]) -> str:
     """Return what became of a deployment, by the later ones to its environment, newest first: in a person's words."""
@@ -172,14 +184,3 @@ def fate(deployment: Deployment, later: Sequence[Deployment]) -> str:
     if back:
         return f"rolled back by {back.commit[:7]}"
     return f"superseded by {later[-1].commit[:7]}" if later else "live"
-
-
-def _by_arrival(commits: Sequence[Commit], environment: Environment) -> list[list[Deployment]]:
-    """Return what the messages say, newest first: a list for each of the branch's own commits that brought some."""
-    found: dict[str, list[Deployment]] = {commit.sha: [] for commit in commits}
-    for commit in commits:
-        told = commit_message.parse(commit.message)
-        if told and told["environment"] == environment:
-            known: dict[str, Any] = {"commit": commit.sha, "at": commit.at, "arrived": commit.arrived, **told}
-            found[commit.arrived].append(Deployment(**known))
-    return [some for some in found.values() if some]

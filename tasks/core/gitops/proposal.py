@@ -10,11 +10,6 @@ from tasks.core.gitops import commit_message, overlay
 from tasks.core.models import Environment, ImageRef
 
 
-def branch_of(environment: Environment) -> str:
-    """Return the branch that a pull request for an environment comes from."""
-    return f"flowise/{environment}"
-
-
 @dataclass(frozen=True)
 class Change:
     """What is proposed: an environment's images in its overlay, and the edit that brings them to the branch itself."""
@@ -25,6 +20,7 @@ class Change:
     edit: overlay.Edit
     message: str
     identity: Identity
+    application: str
 
 
 def propose(onto: Branch, proposal: Branch, change: Change, *, under_review: bool, log: Callable[[str], None]) -> str:
@@ -51,7 +47,7 @@ def propose(onto: Branch, proposal: Branch, change: Change, *, under_review: boo
         with suppress(NotFound):
             if proposal.read(change.edit.path) == change.edit.after.encode():
                 return proposal.head
-        if theirs := _reviewers_commits(proposal, merged, change.environment):
+        if theirs := _reviewers_commits(proposal, merged, change):
             if under_review:
                 log(f"{proposal.name} has commits of reviewers ({', '.join(theirs)}): this one comes on top of them.")
                 return _on_top(proposal, change)
@@ -61,11 +57,13 @@ def propose(onto: Branch, proposal: Branch, change: Change, *, under_review: boo
     return commit
 
 
-def _reviewers_commits(proposal: Branch, merged: set[str], environment: Environment) -> list[str]:
+def _reviewers_commits(proposal: Branch, merged: set[str], change: Change) -> list[str]:
     said = [
-        (each.sha[:7], commit_message.parse(each.message)) for each in proposal.log(DEPTH) if each.sha not in merged
+        (each.sha[:7], commit_message.parse(each.message, change.application))
+        for each in proposal.log(DEPTH)
+        if each.sha not in merged
     ]
-    return [sha for sha, told in said if not told or told["environment"] != environment]
+    return [sha for sha, told in said if not told or told["environment"] != change.environment]
 
 
 def _on_top(proposal: Branch, change: Change) -> str:

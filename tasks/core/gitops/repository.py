@@ -69,7 +69,7 @@ class GitOps:
 
     def ledger(self, branch: Branch) -> Ledger:
         """Return the deployments on a branch of this repository."""
-        return Ledger(branch, self.overlays, self.images)
+        return Ledger(branch, self.overlays, self.images, self.style.application)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from tasks.core.gitops.ledger import Ledger
 from tasks.core.gitops.repository import GitOps, fetch
 from tasks.core.images import Images
 from tasks.core.models import Approval, ImageRef, ImageUpdate, Origin, UpdateResult
+from tasks.core.names import Names
 from tasks.core.system.temp_dir import temp_dir, turn
 
 PATIENCE = 120.0
@@ -189,9 +190,12 @@ class _Attempt:
             commit = branch.commit(edit.path, edit.after.encode(), message, repository.identity)
             branch.push(commit)
             return commit
-        change = proposal.Change(update.environment, self._overlay(), images, edit, message, repository.identity)
+        application = repository.style.application
+        change = proposal.Change(
+            update.environment, self._overlay(), images, edit, message, repository.identity, application
+        )
         apart = Path(tempfile.mkdtemp(dir=self.folder))  # it is looked at again after a lost race
-        with repository.branch_named(proposal.branch_of(update.environment), apart) as proposed:
+        with repository.branch_named(Names(application).proposal(update.environment), apart) as proposed:
             return proposal.propose(branch, proposed, change, under_review=repository.under_review, log=self.log)
 
 

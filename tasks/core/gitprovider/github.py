@@ -19,7 +19,8 @@ from pydantic import HttpUrl, SecretStr, TypeAdapter
 
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, NotFound, RateLimited, Unavailable
 from tasks.core.git import ON_GITHUB
-from tasks.core.models import EVENT, NOT_SHOWN, Environment, ImageUpdate, ShownDeployment
+from tasks.core.models import NOT_SHOWN, Environment, ImageUpdate, ShownDeployment
+from tasks.core.names import Names
 from tasks.core.system.http import within
 from tasks.core.text import one_line
 
@@ -32,6 +33,8 @@ URL = TypeAdapter(HttpUrl)
 
 WRAPPER = re.compile(r"^(HTTPS?Connection(Pool)?\([^)]*\)|<[^>]*>): ")
 """Objects that urllib3 names before its words."""
+
+OURS = Names()
 
 BUSY = (requests.codes.request_timeout, requests.codes.too_many_requests)
 
@@ -84,12 +87,15 @@ class GitHub:
         token: what the repository's owner allows it is in its scopes.
         api_url: GitHub's API.
         timeout: seconds GitHub has for each answer.
+        names: what this application's events and statuses are called.
 
     Raises:
         InvalidInput: not a repository on GitHub, or no token.
     """
 
-    def __init__(self, repository: str, token: SecretStr | None, api_url: str, timeout: int = TIMEOUT) -> None:
+    def __init__(
+        self, repository: str, token: SecretStr | None, api_url: str, timeout: int = TIMEOUT, names: Names = OURS
+    ) -> None:
         if not ON_GITHUB.fullmatch(repository):
             raise InvalidInput(
                 f"{repository} is not a repository on GitHub.",
@@ -101,17 +107,23 @@ class GitHub:
                 "Set GITOPS_TOKEN, or make a GitHubCredentials block.",
             )
         self._repository, self._token, self._api_url = repository, token.get_secret_value(), api_url
-        self.timeout = timeout
+        self.timeout, self._names = timeout, names
 
     @_exchanges(3)
     def dispatch(self, update: ImageUpdate) -> None:
-        """Send ``flowise-image-updated`` and its seven keys, as ``peter-evans/repository-dispatch`` does.
+        """Send the event and its seven keys, as ``peter-evans/repository-dispatch`` does.
 
         Raises:
             InvalidInput, AccessDenied, NotFound, RateLimited, Unavailable: as GitHub answers.
         """
         with self._api() as api:
-            self._call(api, "POST", "dispatches", {"event_type": EVENT, "client_payload": update.payload()}, wanted=204)
+            self._call(
+                api,
+                "POST",
+                "dispatches",
+                {"event_type": self._names.event, "client_payload": update.payload()},
+                wanted=204,
+            )
 
     @_exchanges(4)
     def propose(self, branch: str, base: str, title: str, body: str) -> str:
@@ -198,7 +210,7 @@ class GitHub:
         status = {"in_progress": "pending", "inactive": "success"}.get(state, state)
         with self._api() as api:
             commit = sha if len(sha) == SHA else self._call(api, "GET", f"commits/{sha}", wanted=200)["sha"]
-            context = {"state": status, "context": f"flowise/{environment}"}
+            context = {"state": status, "context": self._names.proposal(environment)}
             self._call(api, "POST", f"statuses/{commit}", context | described | link, wanted=201)
             number = shown.id or self._deployment(api, commit, environment, described)
             site = {"environment_url": shown.endpoint} if shown.endpoint.startswith("http") else {}

@@ -60,7 +60,9 @@ def application(environment: Environment, settings: Settings) -> str:
     if not settings.argocd_server:
         return ""
     try:
-        path = "/".join(filter(None, ("applications", settings.argocd_namespace, settings.application(environment))))
+        path = "/".join(
+            filter(None, ("applications", settings.argocd_namespace, settings.argocd_application_of(environment)))
+        )
         return str(http_url(settings.argocd_server, path, "ARGOCD_SERVER"))
     except InvalidInput:  # the rollout says so, where it is wanted
         return ""
@@ -68,7 +70,7 @@ def application(environment: Environment, settings: Settings) -> str:
 
 def _update(result: UpdateResult, settings: Settings) -> Iterator[tuple[str, str]]:
     yield f"GitOps commit {result.commit[:7]}", commit(settings.gitops_repo, settings, result.commit)
-    yield f"{settings.application(result.environment)} in Argo CD", application(result.environment, settings)
+    yield f"{settings.argocd_application_of(result.environment)} in Argo CD", application(result.environment, settings)
 
 
 def _line(*links: tuple[str, str]) -> str:

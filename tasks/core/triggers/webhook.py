@@ -16,14 +16,14 @@ from pydantic.dataclasses import dataclass
 
 from tasks.core.errors import AccessDenied, InvalidInput, NotFound
 from tasks.core.git import ON_GITHUB
-from tasks.core.gitops import commit_message, proposal
-from tasks.core.models import EVENT, ImageUpdate
+from tasks.core.gitops import commit_message
+from tasks.core.models import ImageUpdate
 from tasks.core.settings import Settings
 from tasks.core.triggers.github_payloads import Dispatch, Payload, Ping, PullRequest, Push, Repository
 from tasks.core.triggers.path_filter import PathFilter
 
 DEPLOY, UPDATE = "deploy-to-k8s/deploy-to-k8s", "update-flowise-deployment/update-flowise-deployment"
-"""The deployments of prefect.yaml that runs are made of."""
+"""The deployments of prefect.yaml that runs are made of; other applications' names derive from these."""
 
 SIGNATURE = re.compile("sha256=[0-9a-f]{64}")
 DELIVERY = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -71,7 +71,8 @@ class Receiver:
         self._source = _on_github("SOURCE_REPO", settings.source_repo)
         self._gitops = _on_github("GITOPS_REPO", settings.gitops_repo) if settings.gitops_repo else ""
         self._ref = f"refs/heads/{settings.source_branch}"
-        self._branch_of = settings.branch_of
+        self._branch_of, self._names = settings.branch_of, settings.names
+        self._deploy, self._update = map(settings.names.deployment, (DEPLOY, UPDATE))
         self._paths = PathFilter(settings.source_paths)
 
     def verify(self, signature: str | None, body: Body) -> None:
@@ -102,7 +103,7 @@ class Receiver:
         event, delivery = headers.get("x-github-event", ""), headers.get("x-github-delivery", "")
         if not DELIVERY.fullmatch(delivery):
             raise InvalidInput("X-GitHub-Delivery is missing, or is no GUID.")
-        names = f"github-{hashlib.sha256(body).hexdigest()}", delivery.lower()
+        names = self._names.own(f"github-{hashlib.sha256(body).hexdigest()}"), delivery.lower()
         read = partial(_parsed, body=_json_of(headers.get("content-type", ""), body))
         if event == "push":
             return self._push(read(Push), *names)
@@ -128,34 +129,39 @@ class Receiver:
         who = push.sender.login if push.sender else push.pusher.name if push.pusher else None
         if who is None:
             raise InvalidInput("The push names neither a sender nor a pusher.")
-        return Start(DEPLOY, {"environment": "dev", "ref": push.after, "actor": who}, key, delivery)
+        return Start(self._deploy, {"environment": "dev", "ref": push.after, "actor": who}, key, delivery)
 
     def _merged(self, event: PullRequest, key: str, delivery: str) -> Decision:
         """Return a merged proposal of ours: its update once more finds nothing to commit, and follows the rollout."""
         if foreign := _foreign(event.repository, self._gitops, "pull_request", "GITOPS_REPO"):
             return foreign
         pull = event.pull_request
-        told = commit_message.parse(f"{pull.title}\n\n{pull.body or ''}")
+        told = commit_message.parse(f"{pull.title}\n\n{pull.body or ''}", self._names.application)
         if event.action != "closed" or not pull.merged or not told:
             return Ignored("Only the merge of a proposed update starts something.")
         digests = {f"{image}_digest": digest for image, digest in told["digests"].items()}
         fields = {name: told[name] for name in ("environment", "tag", "sha", "actor") if name in told}
         update = ImageUpdate.parse(workflow_run_id=told.get("run"), **fields, **digests)
-        ours, there = proposal.branch_of(update.environment), pull.head.repo
+        ours, there = self._names.proposal(update.environment), pull.head.repo
         if pull.head.ref != ours or not there or there.full_name.lower() != self._gitops:
             return Ignored(f"{pull.head.ref!r:.100} was merged; {ours} of {self._gitops} is this project's.")
         if pull.base.ref != self._branch_of(update.environment):
             return Ignored(
                 f"It was merged into {pull.base.ref!r:.100}, which isn't the branch of {update.environment}."
             )
-        return Start(UPDATE, update.model_dump(), key, delivery)
+        return Start(self._update, update.model_dump(), key, delivery)
 
     def _dispatch(self, dispatch: Dispatch, key: str, delivery: str) -> Decision:
         if foreign := _foreign(dispatch.repository, self._gitops, "repository_dispatch", "GITOPS_REPO"):
             return foreign
-        if dispatch.action != EVENT:
-            return Ignored(f"The action {dispatch.action!r:.100} starts nothing; {EVENT} does.")
-        return Start(UPDATE, ImageUpdate.parse(**(dispatch.client_payload or {})).model_dump(), key, delivery)
+        if dispatch.action != self._names.event:
+            return Ignored(f"The action {dispatch.action!r:.100} starts nothing; {self._names.event} does.")
+        return Start(
+            self._update,
+            ImageUpdate.parse(**(dispatch.client_payload or {})).model_dump(),
+            key,
+            delivery,
+        )
 
 
 def check_signature(signature: str | None) -> str:

@@ -205,3 +205,34 @@ def test_what_is_missing_is_said(empty: PrefectServer, monkeypatch: pytest.Monke
         outcomes()
     with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(InvalidInput, match="PREFECT_API_URL"):
         outcomes()
+
+
+KINDS = ("automations", "block_documents", "v2/concurrency_limits", "variables", "work_pools")
+
+
+def named(server: PrefectServer) -> set[tuple[str, str]]:
+    """What is on a server, by kind and name; block types are the program's, not an application's."""
+    found = set[tuple[str, str]]()
+    for kind in KINDS:
+        answer = httpx.post(f"{server.api_url}/{kind}/filter", json={}, trust_env=False).raise_for_status()
+        found |= {(kind, f"{each.get('block_type_name', '')}/{each['name']}") for each in answer.json()}
+    return found
+
+
+def test_two_applications_on_one_server_share_no_name(empty: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes()
+    monkeypatch.delenv("ALERT_BLOCK", raising=False)
+    ours = named(empty)
+    monkeypatch.setenv("APPLICATION", "acme")
+    rows = list(set_up(load()))
+    assert {row.outcome for row in rows if row.kind not in ("server", "alerts")} == {"created"}
+    theirs = named(empty) - ours
+    assert len(theirs) == len([row for row in rows if row.outcome == "created"])
+    assert {name for _, name in theirs if not name.partition("/")[2].lower().startswith("acme")} == set()
+    assert environment_of("acme-build")["APPLICATION"] == "acme"
+    assert environment_of("acme-build")["GITOPS_REPO"] == "{{ prefect.variables.acme_gitops_repo }}"
+    with one_run_in("dev"):
+        pass
+    assert named(empty) == ours | theirs, "a run uses the names that set-up has made"
+    monkeypatch.delenv("APPLICATION")
+    assert set(outcomes().values()) == {"unchanged"}
