@@ -14,8 +14,10 @@ from tasks.clients import files_elsewhere, source_repository
 from tasks.core.build.context import Source, checkout
 from tasks.core.errors import UpdateFailed
 from tasks.core.models import (
+    IMAGES,
     Approval,
     BuiltImage,
+    DeployPlan,
     DeployResult,
     Environment,
     ImageUpdate,
@@ -33,12 +35,13 @@ from tasks.core.system.interruption import work_ends_with_it
 from tasks.dispatch import dispatch
 from tasks.follow import follow
 from tasks.get_digest import get_digest
+from tasks.plan_image import plan_image
 from tasks.runtime.cancellation import said_if_stopped
 from tasks.runtime.flow import flow
 from tasks.runtime.skipped import value_of
 from tasks.runtime.starter import starter
 from tasks.set_env import set_env
-from tasks.summary import summarize_deploy
+from tasks.summary import summarize_deploy, summarize_plan
 from tasks.tag_latest import tag_latest
 from tasks.update_kustomization import update_kustomization
 
@@ -60,7 +63,8 @@ def deploy_to_k8s(  # noqa: PLR0913 - the flow's contract
     dispatch_via: Transport | None = None,
     force: bool = False,
     actor: OptionalLine = None,
-) -> DeployResult:
+    dry_run: bool = False,
+) -> DeployResult | DeployPlan:
     """Build both images of a commit, push them, and have their digests written into the GitOps repository.
 
     Args:
@@ -71,6 +75,7 @@ def deploy_to_k8s(  # noqa: PLR0913 - the flow's contract
         dispatch_via: How the second flow is reached; the setting DISPATCH_VIA where empty.
         force: Build again what was built before, and replace a newer source commit by an older one.
         actor: Who asked for it; who started the run, where empty.
+        dry_run: Only show which images would be built and which commits would arrive; nothing is pushed or sent.
 
     Raises:
         tasks.core.errors.DeliveryError: what went wrong, with a hint.
@@ -81,6 +86,8 @@ def deploy_to_k8s(  # noqa: PLR0913 - the flow's contract
     settings.require("source_repo", "gitops_repo", "ecr_registry")
     via = dispatch_via or settings.dispatch_via
     target = set_env(environment, ref, node_version, tag_version)
+    if dry_run:
+        return plan(target, force)
     with (
         said_if_stopped(BUILDING),
         checkout(source_repository(settings), target.sha, settings.work_dir, files_elsewhere(settings)) as source,
@@ -101,6 +108,26 @@ def deploy_to_k8s(  # noqa: PLR0913 - the flow's contract
         update_run=event_run(update, settings.dispatch_wait > 0, force) if via == "prefect-event" else None,
     )
     summarize_deploy(result)
+    return result
+
+
+def plan(target: Target, force: bool) -> DeployPlan:
+    """Tell what a delivery would do."""
+    settings = load()
+    with checkout(source_repository(settings), target.sha, settings.work_dir, files_elsewhere(settings)) as source:
+        server, ui = (plan_image(image, target, source, force) for image in IMAGES)
+    update = ImageUpdate.parse(
+        environment=target.environment,
+        tag=target.tag,
+        sha=target.sha,
+        server_digest=server.digest,
+        ui_digest=ui.digest,
+    )
+    planned = value_of(update_kustomization(update, force, dry_run=True))
+    result = DeployPlan(
+        environment=target.environment, tag=target.tag, sha=target.sha, server=server, ui=ui, update=planned
+    )
+    summarize_plan(update, result)
     return result
 
 

@@ -12,7 +12,7 @@ from prefect.states import Completed, Failed
 
 from flows.overview import refresh
 from tasks.core.errors import DeliveryError, RolledBack
-from tasks.core.models import DeployResult, UpdateResult
+from tasks.core.models import DeployPlan, DeployResult, UpdateResult
 from tasks.core.report import outcome
 from tasks.core.text import plain
 from tasks.runtime.notify import Kind, notify
@@ -74,8 +74,11 @@ def _link() -> str:
 
 def end(result: object) -> object:
     """Return the state a result ends a run with; what is one already, or has no sentence, stays as it is."""
-    if isinstance(result, State) or not isinstance(result, UpdateResult | DeployResult):
+    if isinstance(result, State) or not isinstance(result, UpdateResult | DeployResult | DeployPlan):
         return result
     update = result if isinstance(result, UpdateResult) else result.update
-    said = outcome.of_update(result) if isinstance(result, UpdateResult) else outcome.of_deploy(result)
+    if isinstance(result, UpdateResult):
+        said = outcome.of_update(result)
+    else:
+        said = outcome.of_plan(result) if isinstance(result, DeployPlan) else outcome.of_deploy(result)
     return Completed(name=outcome.state_name(update) if update else None, message=said, data=result)

@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from tasks.clients import source_repository
 from tasks.core.errors import DeliveryError
 from tasks.core.gitops import source_commits
-from tasks.core.models import DeployResult, ImageUpdate, UpdateResult
+from tasks.core.models import DeployPlan, DeployResult, ImageUpdate, UpdateResult
 from tasks.core.report import failure, links, markdown, outcome
 from tasks.core.settings import load
 from tasks.core.system.http import within
@@ -29,6 +29,15 @@ def summarize_deploy(result: DeployResult) -> None:
         markdown.deployed(result) + links.of_deploy(result, load()),
         key=f"deploy-{result.environment}",
         description=f"{result.tag} to {result.environment}",
+    )
+
+
+def summarize_plan(update: ImageUpdate, plan: DeployPlan) -> None:
+    """Leave what a delivery would do in the run's artifacts."""
+    _leave(
+        markdown.planned(plan) + _commits(update, plan.update),
+        key=f"dry-run-deploy-{plan.environment}",
+        description=f"What {plan.tag} to {plan.environment} would do",
     )
 
 
@@ -59,6 +68,8 @@ def summarize_failure(flow: str, parameters: Mapping[str, Any], error: Exception
     """Leave the summary of a run that failed, under the key of those that did not."""
     environment = parameters.get("environment", "dev")
     kind = "deploy" if flow == "deploy_to_k8s" else "update"
+    if parameters.get("dry_run"):
+        kind = "dry-run-deploy" if kind == "deploy" else "dry-run"
     what = next(filter(None, (parameters.get(name) for name in ("tag", "ref", "to"))), flow)
     _leave(
         failure.page(f"{environment}: {what}", error, web().run(str(flow_run.id))),

@@ -347,3 +347,27 @@ class DeployResult(Value):
     def images(self) -> tuple[BuiltImage, ...]:
         """What was built of each image in :data:`IMAGES`."""
         return tuple(getattr(self, image) for image in IMAGES)
+
+
+class PlannedImage(Value):
+    """What a dry run says of an image: the digest that would be used again, or none if it would be built; and why."""
+
+    repository: str
+    digest: OptionalDigest = None
+    why: str
+
+
+class DeployPlan(Value):
+    """What the first flow would do. ``update`` is planned by tag for an image that isn't built yet."""
+
+    environment: Environment
+    tag: str
+    sha: str
+    server: PlannedImage
+    ui: PlannedImage
+    update: UpdateResult
+
+    @property
+    def images(self) -> tuple[PlannedImage, ...]:
+        """What is planned for each image in :data:`IMAGES`."""
+        return tuple(getattr(self, image) for image in IMAGES)

@@ -1,9 +1,11 @@
 """The decorator of this project's flows."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Flow
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 P = ParamSpec("P")
@@ -29,6 +31,13 @@ def flow(name: str, flow_run_name: str | None = None) -> Callable[[Callable[P, R
 
     Args:
         name: the flow's name in Prefect.
-        flow_run_name: the name of its runs, with the function's parameters in braces.
+        flow_run_name: the name of its runs, with the function's parameters in braces; a dry run's says so.
     """
-    return lambda function: DirectFlow(function, name=name, flow_run_name=flow_run_name)
+    named = partial(_run_name, flow_run_name) if flow_run_name else None
+    return lambda function: DirectFlow(function, name=name, flow_run_name=named)
+
+
+def _run_name(template: str) -> str:
+    parameters = flow_run.parameters
+    name = template.format(**parameters)
+    return f"dry run: {name}" if parameters.get("dry_run") else name

@@ -9,6 +9,7 @@ import pytest
 from flows import deploy_to_k8s, update_flowise_deployment
 from tasks.core.manifests.render import kustomize
 from tests.flows.conftest import Installation
+from tests.sandbox.processes import free_port
 from tests.sandbox.repositories import commit, git, head, log, show
 from tests.sandbox.until import until
 
@@ -152,6 +153,39 @@ def test_other_repositories_with_other_dockerfiles(building: Installation) -> No
     config = building.images.config("flowise-server", result.tag)
     assert config["config"]["Labels"] == {"node": "18"}
     assert (config["os"], config["architecture"]) == ("linux", "amd64")
+
+
+def test_a_dry_run_says_what_would_be_built_and_does_nothing(
+    building: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unique(building.source)
+    first = deploy_to_k8s(environment="dev", ref="main")
+    change = {"packages/ui/src/id.ts": f"// {building.source}\n"}
+    sha, before = commit(building.source, "main", change, "feat(ui): something new"), head(building.gitops)
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("DISPATCH_VIA", "repository-dispatch")  # which would need GitHub
+    tags = [building.images.tags(name) for name in ("flowise-server", "flowise-ui")]
+
+    plan = deploy_to_k8s(environment="dev", ref="main", dry_run=True)
+    assert {each.why.partition("-")[0] for each in plan.images} == {"no image has the same inputs (inputs"}
+    assert head(building.gitops) == before
+    assert [building.images.tags(name) for name in ("flowise-server", "flowise-ui")] == tags
+    (run,) = building.ask("flow_runs/filter", {"flow_runs": {"name": {"any_": ["dry run: dev main"]}}})[:1]
+    assert run["state"]["name"] == "DryRun"
+    images = "flowise-server would be built, flowise-ui would be built"
+    said = f"dev: {first.sha[:7]} -> {sha[:7]}, dry run: nothing was written. Images: {images}"
+    assert run["state"]["message"] == said
+    query = {"artifacts": {"key": {"any_": ["dry-run-deploy-dev"]}}}
+    page = building.ask("artifacts/latest/filter", query)[0]["data"].replace("\\", "")
+    for words in ("flowise-ui` would be **built**", f"flowise-ui:{sha[:7]}", "feat(ui): something new"):
+        assert words in page
+    same = deploy_to_k8s(environment="staging", ref=first.sha, dry_run=True)
+    assert [each.digest for each in same.images] == [first.server.digest, first.ui.digest]
+    assert {each.why.partition("-")[0] for each in same.images} == {"same inputs as inputs"}
+    forced = deploy_to_k8s(environment="dev", ref=first.sha, force=True, dry_run=True)
+    assert {each.why for each in forced.images} == {"force builds it again"}
+    older = deploy_to_k8s(environment="dev", ref="v1.0.0", dry_run=True)
+    assert "would be a step back" in older.update.skipped
 
 
 def test_the_second_flow_alone_falls_back_to_the_tag(installation: Installation) -> None:

@@ -2,7 +2,16 @@
 
 from collections.abc import Sequence
 
-from tasks.core.models import BuiltImage, DeployResult, ImageChange, ImageRef, ImageUpdate, ObjectChange, UpdateResult
+from tasks.core.models import (
+    BuiltImage,
+    DeployPlan,
+    DeployResult,
+    ImageChange,
+    ImageRef,
+    ImageUpdate,
+    ObjectChange,
+    UpdateResult,
+)
 from tasks.core.text import code, fenced, literal
 
 
@@ -12,6 +21,22 @@ def deployed(result: DeployResult) -> str:
     then = updated(result.update) if result.update else _sent(result)
     return (
         f"# {result.environment}: {result.tag}\n\nSource commit `{result.sha}`\n\n| images |\n| --- |\n{rows}\n\n{then}"
+    )
+
+
+def planned(plan: DeployPlan) -> str:
+    """Return what a delivery would do: which images it would build and why, and what it would replace."""
+    rows = "".join(
+        f"- {code(each.repository)} would be {'used again' if each.digest else '**built**'}: {literal(each.why)}\n"
+        + (f"\n    `{each.digest}`\n" if each.digest else "")
+        for each in plan.images
+    )
+    update = plan.update
+    then = f"Skipped: {literal(update.skipped)}\n" if update.skipped else changes(update.changes) or "Nothing.\n"
+    return (
+        f"# Dry run: {plan.environment}, {plan.tag}\n\n"
+        f"Nothing was built, pushed or sent. Source commit `{plan.sha}`\n\n"
+        f"## Images\n\n{rows}\n## What would change in {literal(update.overlay_path)}\n\n{then}\n{effect(update)}"
     )
 
 

@@ -1,6 +1,6 @@
 """A run's result in one sentence: the last line of its log, and its state's message."""
 
-from tasks.core.models import BuiltImage, DeployResult, ImageChange, UpdateResult
+from tasks.core.models import BuiltImage, DeployPlan, DeployResult, ImageChange, UpdateResult
 
 
 def state_name(result: UpdateResult) -> str:
@@ -38,6 +38,12 @@ def of_deploy(result: DeployResult) -> str:
         said = f"{result.environment}: {result.tag} sent via {result.dispatched_via}"
         said += f", {result.update_run.name} is {result.update_run.state}" if result.update_run else ""
     return f"{said.rstrip('.')}. Images: {', '.join(_image(each) for each in result.images)}"
+
+
+def of_plan(plan: DeployPlan) -> str:
+    """Return what a delivery would come to, and which images it would build."""
+    images = (f"{each.repository} would be {'reused' if each.digest else 'built'}" for each in plan.images)
+    return f"{of_update(plan.update).rstrip('.')}. Images: {', '.join(images)}"
 
 
 def before(result: UpdateResult) -> str:
