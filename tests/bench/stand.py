@@ -1,6 +1,7 @@
 """What the load and the faults run on: servers, deployments, three GitOps repositories; and whether each run landed."""
 
 import asyncio
+import json
 import re
 import time
 from collections import Counter
@@ -13,9 +14,10 @@ from typing import Any, cast
 import httpx
 from fastapi import FastAPI
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.flows import Flow
 
-from flows.setup.server_objects import RunEnvironment, block, fixed_template, work_pool
+from flows.setup.server_objects import GITOPS_POOL, RunEnvironment, block
 from tests.bench.phases import AFTER, BUILD, REAL, WAIT, kind_of
 from tests.sandbox.in_process import served
 from tests.sandbox.prefect_server import used
@@ -131,10 +133,11 @@ def stand(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[S
 
 def _add_pool(pool: str, repository: Path) -> None:
     """Add a pool whose runs are as those of flowise-gitops but for their repository, and the second flow in it."""
-    values = cast(RunEnvironment, RunEnvironment.load("flowise-gitops")).value | {"GITOPS_REPO": str(repository)}
+    values = cast(RunEnvironment, RunEnvironment.load(GITOPS_POOL)).value | {"GITOPS_REPO": str(repository)}
     block(RunEnvironment, pool, value=values)
     with get_client(sync_client=True) as client:
-        work_pool(client, pool, fixed_template(pool))
+        template = json.dumps(client.read_work_pool(GITOPS_POOL).base_job_template).replace(GITOPS_POOL, pool)
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=json.loads(template)))
     entrypoint = "flows/update_flowise_deployment.py:update_flowise_deployment"
     flow: Any = Flow.from_source(source=str(PROJECT), entrypoint=entrypoint)
     flow.to_deployment(name=pool, tags=["flowise"]).apply(work_pool_name=pool)

@@ -88,6 +88,7 @@ def test_every_run_is_one_process_of_its_own_pool(served: Installation) -> None:
         ("rollback", "flowise-gitops"),
         ("status", "flowise-gitops"),
         ("drift", "flowise-gitops"),
+        ("recover", "flowise-gitops"),
     }
     assert not any(each["job_variables"] for each in deployed)
     for pool in served.ask("work_pools/filter", {}):

@@ -39,14 +39,13 @@ class Replicas:
     def add_workers(self, env: Mapping[str, str], number: int, pools: Iterable[str] = POOLS, limit: int = 0) -> None:
         """Start ``number`` workers for each pool, all at once: ``flowise-build-1`` and so on."""
         names = [(pool, f"{pool}-{turn + 1}") for turn in range(number) for pool in pools]
-        options = ["--limit", str(limit)] if limit else []
-
-        def add(pool: str, name: str) -> None:
-            log = self.server.home / f"{name}.log"
-            self.parts.start(name, lambda: worker(env, log, pool, "--name", name, *options))
-
         with ThreadPoolExecutor() as starting:
-            list(starting.map(lambda each: add(*each), names))
+            list(starting.map(lambda each: self.add_worker(env, each[0], each[1], limit), names))
+
+    def add_worker(self, env: Mapping[str, str], pool: str, name: str, limit: int = 0) -> None:
+        """Start a worker that takes ``limit`` runs at a time."""
+        log, options = self.server.home / f"{name}.log", ["--limit", str(limit)] if limit else []
+        self.parts.start(name, lambda: worker(env, log, pool, "--name", name, *options))
 
 
 @contextmanager
