@@ -14,6 +14,7 @@ from prefect import Flow
 from prefect.utilities.callables import parameter_schema
 
 from flows import deploy_to_k8s, drift, promote, rollback, status, update_flowise_deployment, watch_source
+from flows.recover import recover
 from tasks.core import errors
 from tasks.core.errors import DeliveryError, Retryable, Terminal
 from tasks.core.images import Images
@@ -36,7 +37,7 @@ CHAPTERS = {
 }
 """What a setting's name begins with, by the chapter it is in; what is in none comes first."""
 
-FLOWS = (deploy_to_k8s, update_flowise_deployment, promote, rollback, status, drift, watch_source)
+FLOWS = (deploy_to_k8s, update_flowise_deployment, promote, rollback, status, drift, watch_source, recover)
 Schema = dict[str, Any]
 
 
