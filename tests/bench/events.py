@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,26 +30,35 @@ from tests.sandbox.repositories import gitops_repository
 from tests.sandbox.worker import PROJECT, worker
 
 ROUNDS = 7
+URL = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 ONE_CONNECTION = ":memory:.db"
 """A file, whose name makes Prefect's server open it once only, as it does for a database in memory."""
 EMPTY = "from prefect import flow\n@flow\ndef empty() -> int:\n    return 1\nempty()"
 
 
 def main() -> None:
-    """Print the machine, and the table."""
+    """Print the machine, and the table; all sides are measured in turns."""
     console, title = Console(), f"Seconds from the event to the flow's first line, {ROUNDS}x"
-    table = Table("", "median", "fastest", "slowest", "load", title=title)
+    table = Table("", "median", "fastest", "slowest", "ratio", title=title)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    console.print(f"{datetime.now(UTC):%Y-%m-%d}, {machine}")
-    with postgres() as url, _installed({"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}) as (server, env):
-        _row(table, "as in the README: server on PostgreSQL, a worker", lambda turn: _event(server, turn))
-        _row(table, "an empty flow's whole process", lambda turn: _empty(env))
-    with _installed({}) as (server, env):
-        _row(table, "the same, server on SQLite", lambda turn: _event(server, turn))
-    with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite+aiosqlite:///{folder}/{ONE_CONNECTION}"
-        with _installed({"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}) as (server, env):
-            _row(table, "the same, server on SQLite with one connection", lambda turn: _event(server, turn))
+    with ExitStack() as parts:
+        folder = parts.enter_context(tempfile.TemporaryDirectory())
+        urls = {
+            "server on PostgreSQL, a worker": parts.enter_context(postgres()),
+            "the same, server on SQLite": "",
+            "the same, server on SQLite with one connection": f"sqlite+aiosqlite:///{folder}/{ONE_CONNECTION}",
+        }
+        sides: dict[str, Callable[[int], float]] = {}
+        for name, url in urls.items():
+            server, env = parts.enter_context(_installed({URL: url} if url else {}))
+            sides[name] = partial(_event, server)
+        sides["an empty flow's whole process"] = lambda _: _empty(env)
+        # The first turn warms the disk cache.
+        turns = [[once(turn) for once in sides.values()] for turn in range(ROUNDS + 1)][1:]
+    medians = [statistics.median(took) for took in zip(*turns, strict=True)]
+    for name, took, median in zip(sides, zip(*turns, strict=True), medians, strict=True):
+        table.add_row(name, *(f"{each:.2f}" for each in (median, min(took), max(took), median / medians[0])))
+    console.print(f"{datetime.now(UTC):%Y-%m-%d}, {machine}, load {os.getloadavg()[0]:.1f}")
     console.print(table)
 
 
@@ -72,12 +82,6 @@ def _environment(server: PrefectServer, gitops: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)  # every start would compile everything again
     return kept | server.environment() | ours
-
-
-def _row(table: Table, name: str, once: Callable[[int], float]) -> None:
-    took = [once(turn) for turn in range(ROUNDS + 1)][1:]  # the first turn warms the disk cache
-    load = f"{os.getloadavg()[0]:.1f}"
-    table.add_row(name, *(f"{each(took):.2f}" for each in (statistics.median, min, max)), load)
 
 
 def _event(server: PrefectServer, turn: int) -> float:

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import os
 import platform
+import signal
 import statistics
 import sys
 import tempfile
@@ -104,6 +105,7 @@ def main() -> int:
     defaults = {"nothing": 200, "real": 60, "builds": 10, "waiting": 12, "limit": 1}
     for name, number in defaults.items():
         options.add_argument(f"--{name}", type=int, default=number)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sizes = Sizes(**vars(options.parse_args()))
     with tempfile.TemporaryDirectory(prefix="flowise-load-", ignore_cleanup_errors=True) as folder:
         begun = time.monotonic()

@@ -5,6 +5,7 @@ everything that it has started, as if its machine lost power. A lost worker isn'
 automations of prefect.yaml have to do. Each run must succeed in the end, and land exactly once. Prints Markdown.
 """
 
+import signal
 import sys
 import tempfile
 import time
@@ -153,6 +154,7 @@ def _recoveries(stand: Stand, runs: Sequence[dict[str, Any]]) -> int:
 def main(chosen: Sequence[str]) -> int:
     """Print the table, of all faults or of those whose names contain a word; 0 if all runs landed once."""
     faults = [fault for fault in FAULTS if not chosen or any(word in fault for word in chosen)]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(HEAD)
     bad = 0
     temporary = tempfile.TemporaryDirectory(prefix="flowise-faults-", ignore_cleanup_errors=True)
