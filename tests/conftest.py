@@ -20,6 +20,7 @@ from tests.sandbox.engine import engine, is_given
 from tests.sandbox.github import GitHub, github
 from tests.sandbox.optional import optional
 from tests.sandbox.private_engine import PrivateEngine, private_engine
+from tests.sandbox.processes import free_port
 from tests.sandbox.registry import Registry, registry
 from tests.sandbox.repositories import gitops_repository, source_repository
 from tests.sandbox.services import SERVICE, mark, share, starts
@@ -27,6 +28,9 @@ from tests.sandbox.services import SERVICE, mark, share, starts
 KEPT = ("PATH", "TMPDIR", "LANG", "CI", "DOCKER_HOST", "SANDBOX_ENGINE", "VIRTUAL_ENV")
 USER, PASSWORD = "pusher", "hunter2-and-more"
 """The one user of ``guarded``."""
+
+AMAZON = f"{sandbox.HOST}:{free_port()}"
+"""Where the registry of ``amazon`` is, which an engine has to know when it starts."""
 
 TOKEN = f"ghp_hunter2{os.getpid():029d}"
 """What may push to ``hub``: this process's own, so that a test can look for it in those of others."""
@@ -94,7 +98,7 @@ def _fixtures_start_programs(request: pytest.FixtureRequest, monkeypatch: pytest
 @starts("engine")
 def shared_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Docker Engine; one that had to be started knows the name of ``amazon``, too."""
-    hosts = () if is_given() else (sandbox.HOST,)
+    hosts = () if is_given() else (AMAZON,)
     with optional(engine(tmp_path_factory.mktemp("engine"), hosts=hosts)) as url:
         yield url
 
@@ -140,7 +144,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 @pytest.fixture(scope="session")
 @starts("registry")
 def _amazon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Ecr]:
-    with optional(sandbox.ecr(tmp_path_factory.mktemp("ecr"))) as running:
+    with optional(sandbox.ecr(tmp_path_factory.mktemp("ecr"), int(AMAZON.rpartition(":")[2]))) as running:
         yield running
 
 
@@ -158,7 +162,7 @@ def ecr_engine(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixture
     if not is_given():
         yield request.getfixturevalue("shared_engine")
         return
-    with optional(engine(tmp_path_factory.mktemp("ecr-engine"), hosts=[sandbox.HOST])) as url:
+    with optional(engine(tmp_path_factory.mktemp("ecr-engine"), hosts=[AMAZON])) as url:
         yield url
 
 

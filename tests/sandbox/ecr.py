@@ -105,8 +105,12 @@ class Ecr:
 
 
 @contextmanager
-def ecr(workdir: Path) -> Iterator[Ecr]:
+def ecr(workdir: Path, port: int = 0) -> Iterator[Ecr]:
     """Start the stand-in with its images below ``workdir``, and let this process know its name.
+
+    Args:
+        workdir: for its data.
+        port: the registry's; a free one by default.
 
     Raises:
         NotInstalled: there is no registry on this machine.
@@ -115,7 +119,7 @@ def ecr(workdir: Path) -> Iterator[Ecr]:
     with (
         registry(workdir) as images,
         _moto(workdir) as endpoint,
-        served(_proxy(endpoint, images)) as url,
+        served(_proxy(endpoint, images), port=port) as url,
         resolving(HOST),
     ):
         yield Ecr(f"{HOST}:{httpx.URL(url).port}", endpoint, images)

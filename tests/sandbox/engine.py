@@ -80,7 +80,8 @@ def engine(workdir: Path, *, hosts: Sequence[str] = (), disk: str = "", kind: Ki
     Args:
         workdir: folder for the engine of our own.
         disk: how much fits into it, such as 40m; its images are then gone with it. Only an engine of our own has that.
-        hosts: names that must mean 127.0.0.1 to the engine; one that is already there can't be taught new ones.
+        hosts: names that must mean 127.0.0.1 to the engine, with the port of a registry without TLS if there is one;
+            an engine that is already there can't be taught new ones.
         kind: start one of this kind; by default what ``SANDBOX_ENGINE`` names, or whichever is there.
 
     Raises:
@@ -151,7 +152,7 @@ def _existing(hosts: Sequence[str]) -> str | None:
 
 def _is_local(host: str) -> bool:
     try:
-        return socket.gethostbyname(host).startswith("127.")
+        return socket.gethostbyname(host.partition(":")[0]).startswith("127.")
     except OSError:
         return False
 
@@ -178,6 +179,8 @@ def _own(workdir: Path, hosts: Sequence[str], disk: str, kind: Kind) -> Iterator
         url = f"unix://{short}/docker.sock"
         bridge = f"sandbox{secrets.token_hex(4)}"
         command = ["sh", "-c", _LAUNCH, "sandbox-engine", *_dockerd(workdir.resolve(), short, url, bridge, kind)]
+        # The containerd image store takes no name for one of this machine, whatever it means.
+        command += [f"--insecure-registry={each}" for each in hosts if ":" in each]
         data = workdir.resolve() / "data"
         data.mkdir(parents=True, exist_ok=True)
         own = {"HOSTS": _hosts_file(short, hosts), "BRIDGE": bridge, "DATA": data, "DISK": disk, "INSIDE": _INSIDE}
@@ -195,7 +198,7 @@ def _environment() -> dict[str, str]:
 
 def _hosts_file(folder: Path, hosts: Sequence[str]) -> Path:
     path = folder / "hosts"
-    path.write_text(Path("/etc/hosts").read_text() + "".join(f"127.0.0.1 {name}\n" for name in hosts))
+    path.write_text(Path("/etc/hosts").read_text() + "".join(f"127.0.0.1 {name.partition(':')[0]}\n" for name in hosts))
     return path
 
 

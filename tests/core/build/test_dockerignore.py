@@ -1,6 +1,7 @@
 """`.dockerignore` means what it means to the docker command, which is asked itself where there is one."""
 
 import io
+import json
 import os
 import posixpath
 import re
@@ -209,6 +210,6 @@ def files_of(docker_host: str, image: str) -> set[str]:
         saved = io.BytesIO(b"".join(client.get_image(image)))
         client.remove_image(image, force=True)
     with tarfile.open(fileobj=saved) as archive:
-        layers = [each for each in archive.getnames() if each.endswith("layer.tar")]
-        with tarfile.open(fileobj=archive.extractfile(layers[0])) as layer:
+        (about,) = json.load(archive.extractfile("manifest.json"))
+        with tarfile.open(fileobj=archive.extractfile(about["Layers"][0])) as layer:
             return {each.name for each in layer if not each.isdir()}
