@@ -120,7 +120,8 @@ class Source:
     ) -> Iterator[Part]:
         """Return the context's files of this commit, and of its submodules."""
         archive = partial(git.archive, self.repository(), self.sha, folder)
-        yield Part(archive, self._listed().files, files, self._large(files), folder, prefix)
+        empty = content.without_files(self._listed(), files, folder, prefix)
+        yield Part(archive, self._listed().files, files, empty, self._large(files), folder, prefix)
         for path in modules if self._policy.submodules != "leave" else ():
             module, below = self._module(path, modules[path]), f"{prefix}{path.removeprefix(folder)}/"
             module.repository()

@@ -22,6 +22,7 @@ class Part(NamedTuple):
         archive: opens ``git archive`` of the repository's commit, or of ``folder`` in it.
         listing: all of the commit's files, by path.
         files: those that belong to the context.
+        empty: folders of the context without files, by their path there.
         large: where the content of those files is that Git LFS has.
         folder: what paths in the commit begin with, and paths in the context don't.
         prefix: what paths in the context begin with instead.
@@ -30,6 +31,7 @@ class Part(NamedTuple):
     archive: Callable[[], AbstractContextManager[IO[bytes]]]
     listing: Mapping[str, File]
     files: Mapping[str, File]
+    empty: Iterable[str]
     large: Mapping[str, Path]
     folder: str = ""
     prefix: str = ""
@@ -54,12 +56,17 @@ def write(parts: Iterable[Part]) -> Iterator[bytes]:
 def _tar(parts: Iterable[Part]) -> Iterator[bytes]:
     # BuildKit takes a context for a Dockerfile unless its first entry is within the first 1024 bytes: hence the
     # folder itself before all, whose name is never long.
-    root = tarfile.TarInfo("./")
-    root.type, root.mode = tarfile.DIRTYPE, 0o755
-    yield root.tobuf(tarfile.GNU_FORMAT)
+    yield _folder("./")
     for part in parts:
+        yield from map(_folder, part.empty)
         yield from _entries(part)
     yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _folder(name: str) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+    return entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 
 def _entries(part: Part) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ not cover what a Dockerfile gets from elsewhere: a base image, a package of toda
 import hashlib
 import json
 import posixpath
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -26,6 +26,9 @@ PREFIX = f"inputs-{VERSION}-"
 
 LINK = "120000"
 """Mode of a symbolic link in git's trees."""
+
+FOLDER = "040000"
+"""Mode of a folder."""
 
 SUBMODULE = "160000"
 """Mode of a submodule, whose name is a commit of another repository."""
@@ -102,6 +105,11 @@ def follow(path: str, files: Mapping[str, File], read: Callable[[str], bytes]) -
     return (*links, path)
 
 
+def folders_of(paths: Iterable[str]) -> set[str]:
+    """Return all folders that these paths are in."""
+    return {folder for path in paths for folder in accumulate(path.split("/")[:-1], lambda one, name: f"{one}/{name}")}
+
+
 class Content:
     """The files of a commit that an image is made of.
 
@@ -114,6 +122,7 @@ class Content:
         context: the files of the build context, by their path in the commit.
         submodules: the commits of submodules that may have more of them, by folder.
         dockerfile: path of the Dockerfile in the commit, where links lead; empty if there is none.
+        empty: folders of the context that have no files, by their path in it.
         needed: the Dockerfile and the links to it, as far as the context doesn't have them.
 
     Raises:
@@ -141,11 +150,21 @@ class Content:
         inside = (path for path in files if path.startswith(folder))
         self.context = {path: files[path] for path in inside if self.keeps(path.removeprefix(folder))}
         self.needed = {path: files[path] for path in needed if path not in self.context}
+        self.empty = self.without_files(listing, self.context, folder)
         self.submodules = {
             path: commit
             for path, commit in listing.submodules.items()
             if path.startswith(folder) and self.may_keep(path.removeprefix(folder))
         }
+
+    def without_files(self, listing: Listing, kept: Iterable[str], folder: str = "", prefix: str = "") -> list[str]:
+        """Return the folders of a commit that a checkout has and nothing of the context is in, as the context has them.
+
+        A Dockerfile may copy one whose files are ignored. The folder of a submodule is one, too.
+        """
+        there = folders_of(listing.files) | folders_of(listing.submodules) | listing.submodules.keys()
+        names = (prefix + each.removeprefix(folder) for each in there - folders_of(kept) if each.startswith(folder))
+        return sorted(each for each in names if self.keeps(each))
 
     def keeps(self, path: str) -> bool:
         """Whether the context has a file; ``path`` is relative to the context."""
@@ -176,6 +195,7 @@ class Content:
         }
         if "submodules" in fetched:
             counted |= {path.removeprefix(folder): File(SUBMODULE, sha) for path, sha in self.submodules.items()}
+        counted |= {f"{each}/": File(FOLDER, "") for each in self.empty}
         rows = [f"{file.mode} {file.object} {path}" for path, file in sorted(counted.items())]
         # No path has a NUL in it: no two lists are one text.
         name = hashlib.sha256("\0".join([head, *rows]).encode(errors="surrogateescape")).hexdigest()[:40]

@@ -33,13 +33,20 @@ class Folder:
         self._tar = tar
         tar.seek(0)
         with tarfile.open(fileobj=tar, mode="r:", encoding="utf-8") as archive:
-            self._files = {os.fsencode(each.name): each for each in archive if not each.isdir()}
+            members = {os.fsencode(each.name): each for each in archive if each.name != "."}
+        self._files = {path: each for path, each in members.items() if not each.isdir()}
+        self._empty = members.keys() - self._files.keys()
 
     def entries(self, wanted: Collection[bytes] = ()) -> Iterator[tuple[bytes, tarfile.TarInfo | None]]:
         """Yield all entries, or those of some files, in their order; a folder has no description."""
         files = [path for path in self._files if not wanted or path in wanted]
-        above = {folder for path in files for folder in accumulate(path.split(b"/")[:-1], lambda a, b: a + b"/" + b)}
-        for path in sorted({*files, *above}, key=lambda each: each.split(b"/")):
+        above = {
+            folder
+            for path in [*files, *self._empty]
+            for folder in accumulate(path.split(b"/")[:-1], lambda a, b: a + b"/" + b)
+        }
+        empty = set() if wanted else self._empty
+        for path in sorted({*files, *above, *empty}, key=lambda each: each.split(b"/")):
             yield path, self._files.get(path)
 
     def pieces(self, file: tarfile.TarInfo) -> Iterator[bytes]:

@@ -155,6 +155,23 @@ def test_is_what_a_checkout_has_byte_by_byte(bare: Path, tmp_path: Path, folder:
     assert on_disk(clone / folder) == everything(context(bare, repositories.head(bare), tmp_path, image))
 
 
+def test_a_folder_whose_files_are_ignored_is_there(bare: Path, tmp_path: Path) -> None:
+    """A checkout has it, and COPY fails without."""
+    files = {"logs/a/one": "1", "logs/two": "2", "docs/x": "x", "src/in": "in", "src/out": "out", "way/down/to/y": "y"}
+    ignored = {".dockerignore": "logs/*\n!logs/a\nlogs/a/*\ndocs\n**/out\n**/y\n"}
+    sha = commit(bare, files | ignored)
+    folders = [each.name for each in members(context(bare, sha, tmp_path)) if each.isdir()]
+    assert folders == [".", "logs", "logs/a", "way", "way/down", "way/down/to"]
+
+
+@pytest.mark.usefixtures("docker_host")
+def test_the_engine_copies_a_folder_without_files(bare: Path, tmp_path: Path) -> None:
+    sha = commit(bare, {"logs/one": "1", ".dockerignore": "logs/*\n", "Dockerfile": "FROM scratch\nCOPY logs /logs\n"})
+    with connect(30) as engine, closing(context(bare, sha, tmp_path)) as sent:
+        built = docker_engine.build(engine, AT_ROOT, sent, {}, timeout=30, log=lambda _: None)
+        engine.remove_image(built, force=True)
+
+
 def on_disk(root: Path) -> dict[str, tuple]:
     """What a checkout is: for a file its mode and content, for a link its target."""
     found = dict[str, tuple]()

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -50,7 +51,10 @@ FILES = {
 }
 """Without ``docs/guide.md``, ``build`` and the files with a dot, which the ignore file leaves out of the context."""
 
-IN_CONTEXT = set(FILES) - {".dockerignore", ".gitattributes", "docs/guide.md", "vendor/module"}
+EMPTY = {"vendor", "vendor/module"}
+"""The folders that a checkout has and that no file is in."""
+
+IN_CONTEXT = set(FILES) - {".dockerignore", ".gitattributes", "docs/guide.md"} | EMPTY
 
 
 def commit(bare: Path, files: Mapping[str, Entry], message: str = "one") -> str:
@@ -86,7 +90,7 @@ def read(chunks: Iterator[bytes]) -> dict[str, tuple]:
         return {
             each.name: (each.type, each.mode, each.linkname, each.isreg() and archive.extractfile(each).read())
             for each in archive
-            if not each.isdir()
+            if each.name != "."
         }
 
 
@@ -97,10 +101,11 @@ def blob(content: str) -> str:
 
 def test_the_name_is_made_of_these_bytes(bare: Path, tmp_path: Path) -> None:
     """By hand: whoever changes what is hashed must change the version in it, or machines would not agree."""
-    counted = sorted([*IN_CONTEXT, ".dockerignore", ".gitattributes"])
-    rows = [f"{FILES[path].mode} {blob(FILES[path].content)} {path}" for path in counted]
+    counted = {*IN_CONTEXT, ".dockerignore", ".gitattributes"} - EMPTY
+    rows = {path: f"{FILES[path].mode} {blob(FILES[path].content)} {path}" for path in counted}
+    rows |= {f"{path}/": f"040000  {path}/" for path in EMPTY}
     head = json.dumps(["v2", "build/Dockerfile", "linux/amd64", [], [["NODE_VERSION", "20"]], ["apart"]])
-    wanted = hashlib.sha256("\0".join([head, *rows]).encode()).hexdigest()
+    wanted = hashlib.sha256("\0".join([head, *(rows[path] for path in sorted(rows))]).encode()).hexdigest()
     name, context = named(bare, FILES, tmp_path)
     assert name == f"inputs-v2-{wanted[:40]}"
     assert set(context) == IN_CONTEXT
@@ -130,6 +135,7 @@ OTHER = {
         ".dockerignore": Entry("100644", FILES[".dockerignore"].content + "a.txt\n")
     },
     "an ignore file of the Dockerfile's own": {"build/Dockerfile.dockerignore": Entry("100644", "a\n")},
+    "a folder of ignored files": {"more/x.log": Entry("100644", "noise")},
     "how files are handed out": {".gitattributes": Entry("100644", "*.bat text eol=lf\n")},
 }
 
@@ -196,6 +202,9 @@ def test_two_commits_have_one_name_only_if_they_have_one_context(
         made = source(bare, commit_bytes(bare, files), tmp_path_factory.mktemp("scratch"))
         context = read(made.context(APP))
         for path, (_, mode, link, content) in context.items():
+            if path.encode(errors="surrogateescape") not in files:
+                assert any(each.startswith(os.fsencode(f"{path}/")) for each in files), "a folder of the commit"
+                continue
             kind, data = files[path.encode(errors="surrogateescape")]
             assert (mode, content or link.encode()) == ({"100644": 0o644, "100755": 0o755, "120000": 0o777}[kind], data)
         seen.append((made.inputs(APP, ARGS), context))

@@ -74,7 +74,8 @@ def bare(tmp_path: Path) -> Path:
 @pytest.mark.usefixtures("docker_host")
 def test_an_ignored_dockerfile_stays_out_of_the_image(bare: Path, images: sandbox.Registry, tmp_path: Path) -> None:
     ignored = ".dockerignore\n**/Dockerfile*\nnotes\n"
-    files = {**TREE, "Dockerfile": EVERYTHING, ".dockerignore": ignored, "notes": "n"}
+    text = f"{EVERYTHING}COPY logs /src/logs\n"
+    files = {**TREE, "Dockerfile": text, ".dockerignore": f"{ignored}logs/*\n", "notes": "n", "logs/one": "o"}
     repositories.commit(bare, "main", files, "feat: all kinds")
     found = image_of(bare, ImageSpec(name="apart/ignored", dockerfile="Dockerfile"), images, tmp_path)
     assert found == {path: (0o755 if path == "run.sh" else 0o644, content) for path, content in TREE.items()}
