@@ -21,6 +21,7 @@ from flows import board_approvals
 from flows.overview import overview
 from tasks.clients import source_repository
 from tasks.core.errors import DeliveryError
+from tasks.core.models import Environment
 from tasks.core.report.board.pages import SPANS, STYLE, Board
 from tasks.core.report.board.source_history import SourceHistory
 from tasks.core.settings import load
@@ -146,6 +147,10 @@ def application(root: str = "") -> FastAPI:
     @app.get("/where", response_class=HTMLResponse)
     def where(request: Request, q: str = "") -> str:
         return board_for(request).where(q[:200].strip())
+
+    @app.get("/rollback/{environment}", response_class=HTMLResponse)
+    def rollback(request: Request, environment: Environment) -> str:
+        return board_for(request).rollback(environment)
 
     app.include_router(board_approvals.router)
 

@@ -10,6 +10,7 @@ from tasks.core.gitops.rollback import Wanted
 from tasks.core.models import Environment, OptionalLine, UpdateResult
 from tasks.core.settings import load
 from tasks.find_deployment import find_earlier
+from tasks.list_choices import list_choices
 from tasks.runtime.flow import flow
 from tasks.runtime.starter import starter
 
@@ -28,7 +29,8 @@ def rollback(
 
     Args:
         environment: What goes back.
-        to: Tag, source commit or GitOps commit of the deployment to restore; empty to count steps.
+        to: Tag, source commit or GitOps commit of the deployment to restore; empty to count steps. A dry run lists
+            what there is, in the artifact rollback-ENVIRONMENT.
         steps: How many different deployments to go back.
         reason: Why; it stands in the commit message.
         dry_run: Only show what would be written.
@@ -38,5 +40,6 @@ def rollback(
         tasks.core.errors.DeliveryError: what went wrong, with a hint.
     """
     load().require("gitops_repo", "ecr_registry")
+    list_choices(environment)
     back = find_earlier(environment, Wanted(to or "", steps), actor or starter(), reason or "")
     return deliver(back.update, dry_run=dry_run, origin=back.origin)

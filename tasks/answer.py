@@ -8,7 +8,7 @@ import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
-from tasks.approval import KEY, Approval, seal
+from tasks.approval import Approval, is_question, seal
 from tasks.core.errors import Unavailable
 
 ACCEPTED = "ACCEPT"
@@ -33,7 +33,7 @@ def question(run: UUID) -> Question | None:
         with get_client(sync_client=True) as client:
             found = client.read_flow_run(run)
             details = found.state.state_details if found.state and found.state.is_paused() else None
-            if not (details and details.run_input_keyset and (details.pause_key or "").startswith(KEY)):
+            if not (details and details.run_input_keyset and is_question(details.pause_key or "")):
                 return None
             text = client.read_flow_run_input(run, details.run_input_keyset["description"])
     except (ObjectNotFound, PrefectHTTPStatusError):

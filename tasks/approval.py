@@ -78,7 +78,7 @@ def handed_over(given: Approved | None) -> Iterator[None]:
 
 def asked_before() -> bool:
     """Whether this is a run that goes on from its start after it has waited for an operator."""
-    return any(map(_is_question, _flow_run().empirical_policy.pause_keys or ()))
+    return any(map(is_question, _flow_run().empirical_policy.pause_keys or ()))
 
 
 def waiting() -> tuple[Waiting, ...]:
@@ -91,10 +91,11 @@ def waiting() -> tuple[Waiting, ...]:
             runs = client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(paused))
     except (httpx.HTTPError, RuntimeError, ValueError):
         return ()
-    return tuple(_waiting(run) for run in runs if any(map(_is_question, run.empirical_policy.pause_keys or ())))
+    return tuple(_waiting(run) for run in runs if any(map(is_question, run.empirical_policy.pause_keys or ())))
 
 
-def _is_question(key: str) -> bool:
+def is_question(key: str) -> bool:
+    """Whether Prefect's key is that of a question of this application."""
     return key.startswith(load().names.own(KEY))
 
 

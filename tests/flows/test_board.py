@@ -86,6 +86,15 @@ def test_the_page_of_a_deployment(get: Callable[[str], httpx.Response], commits:
     assert get(f"/deployments/{'0' * 40}").status_code == 404
 
 
+def test_what_an_environment_can_be_rolled_back_to(get: Callable[[str], httpx.Response], gitops: Path) -> None:
+    newest, before = git(gitops, "log", "-2", "--format=%H", "--", "argocd/apps/flowise/overlays/dev").decode().split()
+    said = words(get("/rollback/dev"))
+    assert f"--param environment=dev --param to={before[:7]}" in said
+    assert newest[:7] not in said.partition("As of")[0]
+    assert "There is nothing to go back to" in words(get("/rollback/production"))
+    assert get("/rollback/qa").status_code == 422
+
+
 def test_where_a_commit_is(get: Callable[[str], httpx.Response], commits: list[str]) -> None:
     old, new = commits
     assert "dev ✓ Deployed since" in words(get(f"/where?q={new[:7]}"))

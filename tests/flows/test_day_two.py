@@ -1,5 +1,6 @@
 """After the first deployment: back, onward, as a pull request, and what there is to read of it."""
 
+import json
 import socket
 import time
 from threading import Thread
@@ -54,6 +55,9 @@ def test_back_to_the_one_before(installation: Installation) -> None:
     deploy("v2", BAD)
     planned = rollback("dev", dry_run=True)
     assert (planned.changed, GOOD in planned.diff, head(installation.gitops) == planned.commit) == (False, True, True)
+
+    table = installation.ask("artifacts/latest/filter", {"artifacts": {"key": {"any_": ["rollback-dev"]}}})[0]["data"]
+    assert [(each["steps"], each["to"], each["version"]) for each in json.loads(table)] == [("1", first[:7], "v1")]
 
     result = rollback("dev", reason="it is slow", actor="Nguyễn Văn A")
     assert overlay(installation) == before

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
 from tasks.core.errors import Conflict, InvalidInput, NotFound
 from tasks.core.gitops import overlay
@@ -15,6 +17,17 @@ SHORTEST = 7
 
 LISTED = 5
 """Deployments that a person is told to choose from."""
+
+
+SHOWN = 20
+"""Newest deployments whose images a person can choose from."""
+
+
+class Choice(NamedTuple):
+    """A deployment that can be restored, and until when it was in place."""
+
+    deployment: Deployment
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,22 @@ def candidates(deployed: Sequence[Deployment]) -> list[Deployment]:
         if each.commit not in taken_back:
             first.setdefault(each.version, each)
     return list(first.values())[1:]
+
+
+def choices(deployed: Sequence[Deployment]) -> list[Choice]:
+    """List the candidates, each with the time when another deployment took its place."""
+    until = dict(zip((each.commit for each in deployed[1:]), (each.at for each in deployed), strict=False))
+    return [Choice(each, until[each.commit]) for each in candidates(deployed)]
+
+
+def choices_there(repository: GitOps, environment: Environment) -> list[Choice]:
+    """List what an environment can be rolled back to, by its newest deployments.
+
+    Raises:
+        NotFound, AccessDenied, Unavailable: as the git server answers.
+    """
+    with on_branch(repository) as branch:
+        return choices(repository.ledger(branch).newest(environment, SHOWN))
 
 
 def _check_there(of: ImageUpdate, newest: Deployment, *, by_hand: bool) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from tasks.core.gitops.ledger import Deployment
 from tasks.core.gitops.status import Ahead, Entry, EnvironmentStatus
 from tasks.core.models import IMAGES, ImageRef
 from tasks.core.report.links import Web
@@ -88,7 +89,7 @@ def _row(entry: Entry) -> dict[str, str]:
         "outcome": entry.fate,
         "by": each.actor,
         "approved by": each.approved_by,
-        "what": _what(entry),
+        "what": what(each),
         "source": each.sha[:7],
         "commit": each.commit[:7],
         **{image: _short(each.digests.get(image, "")) for image in IMAGES},
@@ -96,8 +97,8 @@ def _row(entry: Entry) -> dict[str, str]:
     }
 
 
-def _what(entry: Entry) -> str:
-    each = entry.deployment
+def what(each: Deployment) -> str:
+    """Say where a deployment's images came from if they weren't built for it."""
     if each.promoted_from:
         origin, _, commit = each.promoted_from.partition(" ")
         return f"promoted from {origin} {commit[:7]}".rstrip()

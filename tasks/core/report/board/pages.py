@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from tasks.core.gitops.ledger import Deployment
+from tasks.core.gitops.rollback import choices
 from tasks.core.gitops.status import Entry, EnvironmentStatus
 from tasks.core.models import ENVIRONMENTS, IMAGES, Environment, ObjectChange
 from tasks.core.report.board.figures import Figures, figures, waits
@@ -73,6 +74,12 @@ class Board:
                 if entry.deployment.commit == commit:
                     return self._deployment(each, number, entry)
         return None
+
+    def rollback(self, environment: Environment) -> str:
+        """Return the page that shows what an environment can be rolled back to."""
+        deployed = next((each.history for each in self.view.status.environments if each.environment == environment), ())
+        known = choices([entry.deployment for entry in deployed])
+        return self._page("rollback", environment=environment, choices=known)
 
     def figures(self, days: int) -> str:
         """Return the page of delivery figures."""
