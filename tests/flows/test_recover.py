@@ -6,9 +6,11 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.states import Completed, Crashed, Pending, Running, State, Suspended
+from prefect.utilities.schema_tools.hydration import HydrationContext, HydrationError, hydrate
 
 from flows.recover import RECOVERING, recover
 from tests.flows.conftest import PROJECT
@@ -64,6 +66,29 @@ def test_a_run_that_waits_or_has_ended_is_left_alone(state: State[Any], deployme
     run = made(state, deployment)
     recover(run)
     assert state_of(run).name == state.name
+
+
+@pytest.mark.parametrize(
+    ("trigger", "taken"),
+    [
+        ("Flowise recovery: silent", {"RUNNING"}),
+        ("Flowise recovery: pending", {"PENDING"}),
+        ("Flowise recovery: crashed", {"RUNNING", "PENDING", "PAUSED", "COMPLETED", "CRASHED"}),
+    ],
+)
+def test_a_trigger_names_the_run_if_it_is_still_in_that_state(trigger: str, taken: set[str]) -> None:
+    """A heartbeat that comes late makes a run that was suspended, or has ended, look silent."""
+    declared = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
+    (found,) = (each for one in declared for each in one.get("triggers", []) if each["name"] == trigger)
+    run = uuid4()
+    for state in StateType:
+        flow_run = {"id": run, "state": {"type": state}}
+        context = HydrationContext(raise_on_error=True, render_jinja=True, jinja_context={"flow_run": flow_run})
+        if state.value in taken:
+            assert hydrate(found["parameters"], context) == {"lost": str(run)}
+        elif trigger != "Flowise recovery: crashed":
+            with pytest.raises(HydrationError):
+                hydrate(found["parameters"], context)
 
 
 def test_the_run_of_a_subflow_is_its_parent_s_to_start(server: PrefectServer) -> None:
