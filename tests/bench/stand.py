@@ -17,7 +17,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.flows import Flow
 
-from flows.setup.server_objects import GITOPS_POOL, RunEnvironment, block
+from flows.setup.server_objects import RunEnvironment, block
 from tests.bench.phases import AFTER, BUILD, REAL, WAIT, kind_of
 from tests.sandbox.in_process import served
 from tests.sandbox.prefect_server import used
@@ -28,6 +28,7 @@ from tests.sandbox.worker import PROJECT
 
 UPDATES = {"flowise-gitops": "update-flowise-deployment", "load-b": "load-b", "load-c": "load-c"}
 """The pools of the three repositories, with the deployment of the second flow in each."""
+GITOPS_POOL = next(iter(UPDATES))
 LONGEST = 900.0
 """Seconds after which a run that hasn't ended is stuck."""
 ENDED = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}}}
