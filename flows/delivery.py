@@ -4,6 +4,7 @@ from functools import partial
 
 from prefect.runtime import flow_run
 
+from flows.outcome import refresh_status
 from tasks.approval import ask, needed
 from tasks.core.errors import DeliveryError, Inconclusive, RolledBack, RolloutFailed
 from tasks.core.gitops.rollback import Wanted
@@ -37,7 +38,7 @@ def deliver(
         update = update.model_copy(update={"workflow_run_id": flow_run.id})
     result = write(update, force, dry_run, needed(update.environment), origin)
     while result.pending:
-        result = write(update, force, dry_run, ask(update, result), origin)
+        result = write(update, force, dry_run, ask(update, result, refresh_status), origin)
     if result.proposed:
         result = open_pull_request(update, result)
         if load().merge_wait:

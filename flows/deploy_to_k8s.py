@@ -6,7 +6,7 @@ from prefect.futures import wait
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows.outcome import concluded
+from flows.outcome import concluded, refresh_status
 from flows.update_flowise_deployment import update_flowise_deployment
 from tasks.approval import ask, asked_before, handed_over, needed
 from tasks.build_image import build_server, build_ui
@@ -188,4 +188,4 @@ def approved(update: ImageUpdate, force: bool) -> Approval | None:
     if not approval:
         return None
     planned = value_of(update_kustomization(update, force, approval=approval))
-    return ask(update, planned) if planned.pending else approval
+    return ask(update, planned, refresh_status) if planned.pending else approval

@@ -14,6 +14,7 @@ from flows.overview import refresh
 from tasks.core.errors import DeliveryError, RolledBack
 from tasks.core.models import DeployPlan, DeployResult, UpdateResult
 from tasks.core.report import outcome
+from tasks.core.report.overview import Waiting
 from tasks.core.text import plain
 from tasks.runtime.notify import Kind, notify
 from tasks.runtime.quiet import quieten
@@ -48,10 +49,14 @@ def concluded(flow: Callable[P, Any]) -> Callable[P, Any]:
     return run
 
 
-def refresh_status() -> None:
-    """Bring the artifact ``status`` up to date; what is in its way is logged, and fails nothing."""
+def refresh_status(*also: Waiting) -> None:
+    """Bring the artifact ``status`` up to date; what is in its way is logged, and fails nothing.
+
+    Args:
+        also: a run that is about to wait for an operator.
+    """
     try:
-        refresh()
+        refresh(*also)
     except Exception as error:
         get_run_logger().info("The artifact status is not refreshed: %s", plain(str(error)))
 

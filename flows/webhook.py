@@ -18,7 +18,6 @@ from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_logger
 from prefect.settings import PREFECT_API_URL
-from prefect.utilities.urls import url_for
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
@@ -26,6 +25,7 @@ from flows.webhook_connections import idle_connections_ended
 from tasks.core.errors import AccessDenied, DeliveryError, InvalidInput, Unavailable
 from tasks.core.settings import load
 from tasks.core.triggers.webhook import Ignored, Receiver, Start, check_signature, no_deployment
+from tasks.runtime.web import web
 
 MAX_BODY = 25 * 1024 * 1024
 """GitHub caps payloads at 25 MB: what is larger is not from there, and what is smaller may be."""
@@ -161,7 +161,7 @@ async def start(what: Start) -> JSONResponse:
             f"Prefect did not take the run of {what.deployment}: {type(error).__name__}.",
             "Send the delivery again: it makes one run, however often it comes.",
         ) from None
-    known = {"deployment": what.deployment, "flow_run": str(run.id), "link": url_for(run)}
+    known = {"deployment": what.deployment, "flow_run": str(run.id), "link": web().run(str(run.id))}
     if tag not in run.tags:
         return answer(200, ignored="This body came before, as another delivery; redeliver that one.", **known)
     return answer(202, **known)

@@ -1,6 +1,6 @@
 """An operator's approval, asked for in the Prefect UI, where a run waits for it without holding anything."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -118,7 +118,7 @@ def _flow_run() -> FlowRun:
     return context.flow_run
 
 
-def ask(update: ImageUpdate, planned: UpdateResult) -> Approved:
+def ask(update: ImageUpdate, planned: UpdateResult, show: Callable[[Waiting], None]) -> Approved:
     """Wait for an operator's word on what is planned; ask again if an answer lacks a decision or a name.
 
     The run of a deployment is suspended: its process ends here, and starts the flow again when there is an answer,
@@ -126,12 +126,17 @@ def ask(update: ImageUpdate, planned: UpdateResult) -> Approved:
     changes there is none, and they are asked for anew. Runs without a deployment, and subflows, which Prefect cannot
     suspend, wait in their process.
 
+    Args:
+        update: what is to be written.
+        planned: what that would change.
+        show: is called before the run waits.
+
     Raises:
         Rejected: the operator's answer is no, or there was none in time; nothing was written.
     """
     key, missing = load().names.own(KEY) + approval.fingerprint(update, planned), ""
     for number in count(1):
-        answer = _answer(update, planned, f"{key}-{number}", missing)
+        answer = _answer(update, planned, f"{key}-{number}", missing, show)
         signed_in = is_sealed(answer, str(_flow_run().id), f"{key}-{number}")
         missing = approval.incomplete(answer.decision, answer.approver, "" if signed_in else _board())
         if not missing:
@@ -163,7 +168,9 @@ def _board() -> str:
     return answered_at(str(_flow_run().id)) if load().approver_header else ""
 
 
-def _answer(update: ImageUpdate, planned: UpdateResult, key: str, missing: str) -> Approval:
+def _answer(
+    update: ImageUpdate, planned: UpdateResult, key: str, missing: str, show: Callable[[Waiting], None]
+) -> Approval:
     settings, run = load(), _flow_run()
     text = None
     if key not in (run.empirical_policy.pause_keys or ()):
@@ -172,6 +179,7 @@ def _answer(update: ImageUpdate, planned: UpdateResult, key: str, missing: str) 
         how = f"Approve on the [board]({board}), where you are signed in; here you can only reject." if board else ""
         text = approval.request(update, planned, source, settings.work_dir, missing, how or approval.HOW)
         _announce(update, text, settings.approval_timeout)
+        show(_waiting(run))
     suspendable = run.deployment_id and not run.parent_task_run_id
     wait = suspend_flow_run if suspendable else partial(pause_flow_run, poll_interval=POLL_SECONDS)
     form = Approval.with_initial_data(description=text)

@@ -11,6 +11,7 @@ from tasks.core.errors import DeliveryError
 from tasks.core.models import ImageUpdate, ShownDeployment, UpdateResult
 from tasks.core.settings import load
 from tasks.core.text import one_line
+from tasks.runtime.web import web
 
 ANSWER = 5
 """Seconds GitHub has for each answer: a deployment does not wait for long only to be shown."""
@@ -51,7 +52,7 @@ def show(update: ImageUpdate, state: str, words: str, number: int | None = None)
     shown = ShownDeployment(settings.endpoint(update.environment), number)
     try:
         hub = github(settings, settings.source_repo, timeout=ANSWER)
-        return hub.show(update.sha or "", update.environment, state, words, flow_run.ui_url or "", shown)
+        return hub.show(update.sha or "", update.environment, state, words, web().run(str(flow_run.id)), shown)
     except DeliveryError as error:
         get_run_logger().warning("GitHub does not show it: %s", error.message)
         return number

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, NamedTuple, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from tasks.core.errors import InvalidInput
@@ -217,11 +217,12 @@ class Origin(Value):
 
     ``images`` are the entries as they stand there, ``promoted_from`` an environment and a GitOps commit. A rollback
     takes the deployment of the commit ``rolls_back`` back to that of ``restores``, or what came by hand since
-    ``restores``; ``reason`` is a person's, or an error.
+    ``restores``; ``reason`` is a person's, or an error. ``since`` is when the promoted deployment came there.
     """
 
     images: tuple[ImageRef, ...]
     promoted_from: str = ""
+    since: AwareDatetime | None = None
     restores: str = ""
     rolls_back: str = ""
     reason: Line = ""

@@ -82,6 +82,9 @@ def test_an_approved_update_is_one_commit_that_names_the_operator(served: Instal
     limit = api(served, "GET", "v2/concurrency_limits/flowise-production")
     assert limit["active_slots"] == 0, "others may deploy meanwhile"
     assert len(log(served.gitops)) == before
+    status = api(served, "POST", "artifacts/latest/filter", {"artifacts": {"key": {"any_": ["status"]}}})[0]["data"]
+    assert "- **production**: [production v2](" in status.partition("## Waiting for approval")[2]
+    assert str(run.id) in status
     shown = question(served, waiting)
     assert f"- from `{served.images.host}/flowise-server:v1`\n" in shown
     assert f"- to `{served.images.host}/flowise-server:v2`\n" in shown
@@ -301,7 +304,7 @@ def test_an_operator_sees_where_a_promotion_and_a_rollback_come_from(served: Ins
 
     run = start("promote", parameters={"environment": "production"})
     shown = question(served, reached(served, run.id, "Suspended"))
-    assert f"Promoted from `staging {there.commit}`" in shown
+    assert f"Promoted from `staging {there.commit}`, where it has been since 20" in shown
     assert all(digest in shown for digest in digests[0] + digests[1])
     assert f"+ {two[:7]} perf(server)" in shown
     resume(served, run.id, YES)

@@ -85,7 +85,7 @@ def test_a_push_makes_one_run_however_often_it_is_delivered(receiver: Receiver) 
     run = httpx.get(f"{receiver.prefect.api_url}/flow_runs/{first.json()['flow_run']}", trust_env=False).json()
     assert run["parameters"] == {"environment": "dev", "ref": "d" * 40, "actor": "mona"}
     assert run["state"]["type"] == "SCHEDULED"
-    assert first.json()["link"] == f"{receiver.prefect.url}/runs/flow-run/{run['id']}"
+    assert first.json()["link"] == f"{receiver.prefect.url}/v2/runs/flow-run/{run['id']}"
     again = receiver.deliver("push", push("d" * 40), x_github_delivery=delivery)
     assert (again.status_code, again.json()) == (202, first.json())
     assert len(receiver.runs()) == before + 1

@@ -28,7 +28,8 @@ def running(
             raise _by_hand(deployed[0])
         images = overlay.images_at(branch, folder)
     update, entries = update_as_deployed(repository, deployed[0], images, to, actor=actor, run=run)
-    return Move(update=update, origin=Origin(images=entries, promoted_from=_words(deployed[0]))), deployed[0]
+    origin = Origin(images=entries, promoted_from=_words(deployed[0]), since=deployed[0].at)
+    return Move(update=update, origin=origin), deployed[0]
 
 
 def _by_hand(deployment: Deployment) -> InvalidInput:

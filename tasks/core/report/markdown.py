@@ -12,6 +12,7 @@ from tasks.core.models import (
     ObjectChange,
     UpdateResult,
 )
+from tasks.core.report.overview import age, now
 from tasks.core.text import code, fenced, literal
 
 
@@ -77,7 +78,9 @@ def origin(result: UpdateResult) -> str:
     if not told:
         return ""
     if told.promoted_from:
-        return f"Promoted from {code(told.promoted_from)}.\n\n"
+        since = f", where it has been since {told.since:%Y-%m-%d %H:%M} UTC" if told.since else ""
+        soaked = f" ({age(told.since, now())})" if told.since else ""
+        return f"Promoted from {code(told.promoted_from)}{since}{soaked}.\n\n"
     why = f": {literal(told.reason)}" if told.reason else "."
     taken = code(told.rolls_back[:7]) if told.rolls_back else "what came by hand"
     return f"Takes back {taken} and restores {code(told.restores[:7])}{why}\n\n"

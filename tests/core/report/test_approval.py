@@ -1,5 +1,6 @@
 """What an operator is shown, and what is made of the answer."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import pytest
 from tasks.core.errors import InvalidInput, Rejected
 from tasks.core.git import Remote
 from tasks.core.gitops.commit_message import MessageStyle, message
-from tasks.core.models import NOT_YET, Approval, ImageChange, ImageRef, ImageUpdate, ObjectChange, UpdateResult
+from tasks.core.models import NOT_YET, Approval, ImageChange, ImageRef, ImageUpdate, ObjectChange, Origin, UpdateResult
 from tasks.core.report import approval
 from tasks.core.report.markdown import updated
+from tasks.core.report.overview import now
 from tasks.core.settings import load
 from tasks.core.text import literal
 from tests.sandbox.repositories import commit, git
@@ -63,6 +65,15 @@ def test_whole_digests_and_the_objects_that_change_are_shown(source: Path, tmp_p
     assert f"    - from `{old}`\n    - to `{new}`\n" in shown
     assert f"- `Deployment p/ui` restarts\n    - `{old}` → `{new}`\n" in shown
     assert r"**Warning:** look \<here\>" in shown
+    assert f"```text\nflowise-ui\n{new.digest}\n```\n" in shown, "a line of its own, which the dialog doesn't cut"
+
+
+def test_a_promotion_says_for_how_long_it_was_where_it_comes_from() -> None:
+    since = now() - timedelta(days=3, minutes=1)
+    origin = Origin(images=(NEW,), promoted_from="staging 1234567", since=since)
+    shown = approval.request(update(), planned().model_copy(update={"origin": origin}), None, Path())
+    assert f"Promoted from `staging 1234567`, where it has been since {since:%Y-%m-%d %H:%M} UTC (3 d).\n" in shown
+    assert "since" not in message(update(), None, origin, MessageStyle()).lower()
 
 
 def test_commits_that_go_away_are_shown_as_such(source: Path, tmp_path: Path) -> None:
