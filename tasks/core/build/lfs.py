@@ -77,7 +77,7 @@ def fetch(where: git.Remote, repository: Path, found: Mapping[str, bytes], confi
     sha = git.run(here, "hash-object", "-t", "commit", "-w", "--stdin", directory=repository, stdin=commit).strip()
     # git-lfs asks for a login as often as it is rejected, and git's own way of asking never fails.
     no_login = ("-c", "credential.helper=!echo quit=1 #")
-    git.run(where, *no_login, *_server(where, config), "lfs", "fetch", "origin", sha, directory=repository)
+    git.run(where, *no_login, *_server(config), "lfs", "fetch", "origin", sha, directory=repository)
     paths = {path: _kept(repository, text) for path, text in found.items()}
     for path, kept in paths.items():
         if not kept.is_file():
@@ -91,11 +91,8 @@ def _kept(repository: Path, pointer: bytes) -> Path:
     return repository / "lfs" / "objects" / name[:2] / name[2:4] / name
 
 
-def _server(where: git.Remote, config: bytes) -> list[str]:
-    here = git.Remote(where.url)
-    said = git.run(here, "config", "--file", "-", "--list", "-z", stdin=config) if config else ""
-    settings = dict(entry.partition("\n")[::2] for entry in said.split("\0"))
-    url = settings.get("lfs.url", "")
+def _server(config: bytes) -> list[str]:
+    url = git.config(config, ".lfsconfig").get("lfs.url", "")
     if url and not ADDRESS.fullmatch(url):
         raise InvalidInput(f".lfsconfig names {url!r:.100}, which is no Git LFS server.", "Give an https:// URL.")
     return ["-c", f"lfs.url={url}"] if url else []

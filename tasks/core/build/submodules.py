@@ -15,10 +15,9 @@ def addresses(gitmodules: bytes) -> dict[str, str]:
     """Return the URLs of submodules by folder.
 
     Raises:
-        InvalidInput, Unavailable: the file can't be read.
+        InvalidInput: the file can't be read.
     """
-    said = git.run(git.Remote(".gitmodules"), "config", "--file", "-", "--list", "-z", stdin=gitmodules)
-    settings = dict(entry.partition("\n")[::2] for entry in said.split("\0"))
+    settings = git.config(gitmodules, ".gitmodules")
     names = [key.removesuffix(".path") for key in settings if key.endswith(".path")]
     return {settings[f"{name}.path"].rstrip("/"): settings.get(f"{name}.url", "") for name in names}
 

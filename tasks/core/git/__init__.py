@@ -4,7 +4,7 @@ from tasks.core.git.cli import environment, installed, run, run_bytes
 from tasks.core.git.errors import only_by_name
 from tasks.core.git.refs import FULL_SHA, branches, check_ref, fetch_history, full_sha, head, resolve
 from tasks.core.git.remotes import ON_GITHUB, Remote, github_name, remote, user_of, web_url
-from tasks.core.git.repository import archive, fetch_commit, fetch_folders, has, init, lent, read
+from tasks.core.git.repository import archive, config, fetch_commit, fetch_folders, has, init, lent, read
 
 __all__ = [
     "FULL_SHA",
@@ -13,6 +13,7 @@ __all__ = [
     "archive",
     "branches",
     "check_ref",
+    "config",
     "environment",
     "fetch_commit",
     "fetch_folders",

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from tasks.core.errors import NotFound
+from tasks.core.errors import DeliveryError, InvalidInput, NotFound
 from tasks.core.git import cli
 from tasks.core.git.cli import run, run_bytes
 from tasks.core.git.remotes import Remote
@@ -82,6 +82,19 @@ def archive(directory: Path, sha: str, folder: str = "") -> Iterator[IO[bytes]]:
     command = ["git", "-C", str(directory), "--literal-pathspecs", "archive", "--format=tar", *what]
     with process.stream(command, env=cli.environment(Remote(str(directory)))) as out:
         yield out
+
+
+def config(content: bytes, name: str) -> dict[str, str]:
+    """Parse a file in the format of git-config(1), such as ``.gitmodules``, into values by key.
+
+    Raises:
+        InvalidInput: it isn't one.
+    """
+    try:
+        said = run(Remote(name), "config", "--file", "-", "--list", "--null", stdin=content)
+    except DeliveryError as error:
+        raise InvalidInput(f"{name} can't be read: {error.message}", f"Fix {name}.") from None
+    return dict(entry.partition("\n")[::2] for entry in said.split("\0")[:-1])
 
 
 def read(directory: Path, sha: str, path: str) -> bytes | None:

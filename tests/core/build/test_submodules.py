@@ -161,6 +161,11 @@ def test_a_submodule_without_an_address_is_named(tmp_path: Path, library: Path) 
         source(bare, tmp_path, FETCH).context(APP)
 
 
+def test_gitmodules_that_are_none_are_named() -> None:
+    with pytest.raises(InvalidInput, match=r"\.gitmodules can't be read: .*bad config line 1"):
+        submodules.addresses(b"<<<<<<< HEAD\n")
+
+
 def test_a_dockerfile_in_a_submodule_is_named_as_that(tmp_path: Path, library: Path) -> None:
     bare = application(tmp_path, library)
     image = ImageSpec(name="app", dockerfile="lib/Dockerfile")
