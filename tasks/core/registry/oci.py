@@ -216,7 +216,9 @@ class Registry:
         challenge = answer.headers.get("www-authenticate", "")
         credentials = self.credentials()
         if challenge.lower().startswith("bearer "):
-            return f"Bearer {self._token(challenge, repository, credentials)}"
+            token = self._token(challenge, repository, credentials)
+            self._accepted = credentials is not None  # the token server has checked them
+            return f"Bearer {token}"
         if credentials is None:
             raise AccessDenied(
                 f"The registry {self.host} wants credentials, and there are none.",

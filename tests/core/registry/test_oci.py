@@ -292,6 +292,19 @@ def test_a_token_server_out_of_reach(challenge: str, login: Callable[[str, str, 
     assert_silent(failure.value, PASSWORD)
 
 
+def test_a_token_that_may_push_alone_is_told_as_that(login: Callable[[str, str, str], None]) -> None:
+    flow = TokenFlow()
+
+    def pushes_only(request: Request) -> Response:
+        answer = flow(request)
+        return answer if answer.status_code != 200 or request.url.path == "/token" else Response(status_code=403)
+
+    with standing_in(pushes_only) as host, asking(host) as registry:
+        login(host, USER, PASSWORD)
+        with pytest.raises(AccessDenied, match="accepts the login, but doesn't let it read"):
+            registry.digest("app", "v1")
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_login_that_may_push_alone_is_told_as_that(status: int, login: Callable[[str, str, str], None]) -> None:
     def pushes_only(request: Request) -> Response:
