@@ -1,7 +1,6 @@
 """The task ``tag-latest``: both images of the newest commit, once both of them exist."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 from prefect import task
@@ -12,9 +11,8 @@ from tasks.core.build.tags import point_tags
 from tasks.core.build.target import is_newest
 from tasks.core.errors import DeliveryError
 from tasks.core.models import BuiltImage, Target
-from tasks.core.registry.oci import MOVING
+from tasks.core.registry.oci import MOVING, Registry
 from tasks.core.settings import load
-from tasks.core.system.interruption import work_ends_with_it
 
 
 @task(name="tag-latest", task_run_name="tag-latest {target.tag}")
@@ -28,15 +26,13 @@ def tag_latest(target: Target, server: BuiltImage, ui: BuiltImage) -> tuple[Buil
         if not is_newest(source_repository(load()), target):
             log("%s stays as it is: %s isn't the newest commit for everyone", MOVING, target.tag)
             return server, ui
-        with ThreadPoolExecutor(2) as pool, work_ends_with_it():
-            tagged = [pool.submit(_tagged, image, log) for image in (server, ui)]
-            return tagged[0].result(), tagged[1].result()
+        with closing(registry(load())) as connected:
+            return _tagged(connected, server, log), _tagged(connected, ui, log)
     except DeliveryError as error:
         log("%s stays as it is: %s", MOVING, error.message)
     return server, ui
 
 
-def _tagged(image: BuiltImage, log: Callable[[str], None]) -> BuiltImage:
-    with closing(registry(load())) as connected:
-        moved = point_tags(connected, image.repository, image.digest, (MOVING,), log)
+def _tagged(connected: Registry, image: BuiltImage, log: Callable[[str], None]) -> BuiltImage:
+    moved = point_tags(connected, image.repository, image.digest, (MOVING,), log)
     return image.model_copy(update={"tags": (*image.tags[:1], *moved, *image.tags[1:])})

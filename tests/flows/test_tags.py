@@ -8,6 +8,7 @@ from flows import deploy_to_k8s
 from tasks.core.errors import BuildFailed, InvalidInput
 from tests.flows.conftest import Installation
 from tests.sandbox.repositories import commit, show
+from tests.sandbox.until import until
 
 DEV = "argocd/apps/flowise/overlays/dev/kustomization.yaml"
 SERVER, UI = "tagged/flowise-server", "tagged/flowise-ui"
@@ -31,6 +32,8 @@ def test_who_gets_latest(project: Installation) -> None:
 
     first = deploy_to_k8s(environment="dev", ref="main")
     assert first.server.tags == (first.sha[:7], "latest", first.sha)
+    said = f"Tagged {project.images.host}/{UI}:latest"
+    until(lambda: said in [line["message"] for line in project.ask("logs/filter", {"sort": "TIMESTAMP_DESC"})])
     assert latest() == [first.server.digest, first.ui.digest]
     assert (first.server.repository, first.server.uri) == (SERVER, f"{project.images.host}/{SERVER}:{first.tag}")
     assert f"name: flowise-server\n  newName: {project.images.host}/{SERVER}\n" in show(project.gitops, "main", DEV)
