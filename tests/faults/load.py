@@ -25,11 +25,11 @@ from tests.sandbox.until import until
 from tests.sandbox.worker import PROJECT
 
 POOLS = ("flowise-build", *UPDATES)
-LONGEST = 420
-"""Seconds for a fault's runs; a lost one is noticed after 90 and taken for lost 45 later."""
+LONGEST = 600
+"""Seconds for a fault's runs; one that is lost as it starts is noticed after 300 s, and taken for lost 45 s later."""
 SLOW = "packages/ui/scripts/build.sh"
-HOOK = "#!/bin/sh\nif mkdir {flag} 2>/dev/null; then sleep 20; fi\n"
-"""Holds up the first push, so that there is time to kill who pushes."""
+HOOK = "#!/bin/sh\nmkdir {flag} 2>/dev/null || exit 0\necho $$ > {flag}/pid\nsleep 20\n"
+"""Holds up the first push, and tells which process that is."""
 
 Strike = Callable[[Stand, str], None]
 """Does the harm; is told the name that its runs have."""
@@ -42,26 +42,25 @@ def killed_in_a_build(stand: Stand, name: str) -> None:
     commit(bare, "main", {SLOW: slow}, "chore: build slowly")
     run = stand.build(name)
     until(lambda: "ui | " in str(stand.ask("POST", "logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})), 120)
-    _kill_holder(stand, run)
+    _kill(stand, int(stand.ask("GET", f"flow_runs/{run}")["infrastructure_pid"].rpartition(":")[2]))
     commit(bare, "main", {SLOW: slow.replace("sleep 12\n", "")}, "chore: build fast")
 
 
-def killed_in_a_push(stand: Stand, name: str) -> None:
-    """Kill the worker that pushes a commit, while the git server looks at it."""
-    repository, flag = stand.repositories["flowise-gitops"], stand.here.source.with_name("pushing")
-    hook = repository / "hooks" / "pre-receive"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text(HOOK.format(flag=flag))
-    hook.chmod(0o755)
-    run = stand.submit(UPDATES["flowise-gitops"], REAL, {"environment": "dev", "tag": f"{name}-pushed"})
-    until(flag.exists, 120)
-    time.sleep(1)
-    _kill_holder(stand, run)
-    hook.unlink()
+def _killed_at(hook: str) -> Strike:
+    def strike(stand: Stand, _: str) -> None:
+        """Kill the worker that pushes first, while the repository's hook runs."""
+        flag, file = stand.here.source.with_name(hook), stand.repositories["flowise-gitops"] / "hooks" / hook
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(HOOK.format(flag=flag))
+        file.chmod(0o755)
+        until(lambda: (flag / "pid").exists() and (flag / "pid").read_text(), 120)
+        _kill(stand, int((flag / "pid").read_text()))
+        file.unlink()
+
+    return strike
 
 
-def _kill_holder(stand: Stand, run: str) -> None:
-    pid = int(stand.ask("GET", f"flow_runs/{run}")["infrastructure_pid"].rpartition(":")[2])
+def _kill(stand: Stand, pid: int) -> None:
     stand.them.parts.kill(stand.them.parts.holder(pid))
 
 
@@ -103,7 +102,8 @@ def cut_off(stand: Stand, name: str) -> None:
 
 FAULTS: dict[str, tuple[Strike, int]] = {
     "a worker's machine is lost during a build": (killed_in_a_build, 1),
-    "a worker's machine is lost during a push": (killed_in_a_push, 0),
+    "a worker's machine is lost during a push, before the branch has the commit": (_killed_at("pre-receive"), 0),
+    "a worker's machine is lost during a push, after the branch has the commit": (_killed_at("post-receive"), 0),
     "a server is killed, back after 10 s": (_restarted("server-1", 10), 0),
     "PostgreSQL is killed, back after 5 s": (_restarted("postgres", 5), 0),
     "Redis is killed, back after 5 s": (_restarted("redis", 5), 0),

@@ -9,7 +9,16 @@ import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.states import Completed, Crashed, Pending, Running, State, Suspended
+from prefect.states import (
+    Completed,
+    Crashed,
+    InfrastructurePending,
+    Pending,
+    Running,
+    State,
+    Submitting,
+    Suspended,
+)
 from prefect.utilities.schema_tools.hydration import HydrationContext, HydrationError, hydrate
 
 from flows.recover import RECOVERING, recover
@@ -68,6 +77,19 @@ def test_a_run_that_waits_or_has_ended_is_left_alone(state: State[Any], deployme
     assert state_of(run).name == state.name
 
 
+def declared(trigger: str) -> dict[str, Any]:
+    """A trigger of prefect.yaml."""
+    deployments = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
+    (found,) = (each for one in deployments for each in one.get("triggers", []) if each["name"] == trigger)
+    return found
+
+
+def test_every_state_between_a_worker_and_a_process_is_watched() -> None:
+    states = (Submitting(), InfrastructurePending(), Pending())
+    assert {state.type for state in states} == {StateType.PENDING}
+    assert set(declared("Flowise recovery: pending")["after"]) == {f"prefect.flow-run.{each.name}" for each in states}
+
+
 @pytest.mark.parametrize(
     ("trigger", "taken"),
     [
@@ -78,9 +100,7 @@ def test_a_run_that_waits_or_has_ended_is_left_alone(state: State[Any], deployme
 )
 def test_a_trigger_names_the_run_if_it_is_still_in_that_state(trigger: str, taken: set[str]) -> None:
     """A heartbeat that comes late makes a run that was suspended, or has ended, look silent."""
-    declared = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
-    (found,) = (each for one in declared for each in one.get("triggers", []) if each["name"] == trigger)
-    run = uuid4()
+    found, run = declared(trigger), uuid4()
     for state in StateType:
         flow_run = {"id": run, "state": {"type": state}}
         context = HydrationContext(raise_on_error=True, render_jinja=True, jinja_context={"flow_run": flow_run})
