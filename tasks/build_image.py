@@ -68,7 +68,7 @@ def build_image(image: ImageSpec, target: Target, source: Source, force: bool, l
     with closing(registry(load())) as connected:
         image = image_in_registry(load(), image)
         connected.check(image.name)
-        inputs = source.inputs(image, image.arguments(target.node_version))
+        inputs = source.inputs(image, image.arguments(target.node_version), load().build_attestations)
         found = None if force else _same(connected, image, inputs)
         if found:
             return found
@@ -88,7 +88,8 @@ def _same(connected: Registry, image: ImageSpec, inputs: str) -> Build | None:
 def _built(  # noqa: PLR0913 - not grouped yet
     connected: Registry, image: ImageSpec, target: Target, source: Source, inputs: str, force: bool, label: str
 ) -> Build:
-    from tasks.core.build.publish import Options, build_and_push  # noqa: PLC0415 - Docker's SDK is only loaded to build
+    from tasks.builder import builder  # noqa: PLC0415 - Docker's SDK is only loaded to build
+    from tasks.core.build.publish import Options, build_and_push  # noqa: PLC0415
 
     log, settings = info(label), load()
     # Under the inputs' tag before all others: a run that is killed in between has not built in vain. One that replaces
@@ -99,6 +100,7 @@ def _built(  # noqa: PLR0913 - not grouped yet
         again=force,
         cache_size=settings.build_cache_gb * 10**9,
         logins=settings.build_logins,
+        builder=builder(settings),
     )
     with progress_artifacts(image.name) as progress:
         digest = build_and_push(image, target, source, connected, options, log, progress)

@@ -187,7 +187,7 @@ def _origin(where: git.Remote) -> tuple[str, str]:
 
 
 def _block_token(name: str) -> SecretStr | None:
-    if not _exists("github-credentials", name):
+    if not block_exists("github-credentials", name):
         return None
     from prefect_github import GitHubCredentials  # noqa: PLC0415
 
@@ -200,7 +200,7 @@ def _ecr_client(settings: Settings) -> Any:  # noqa: ANN401 - boto3 makes the cl
     from tasks.core.registry.ecr import region_of  # noqa: PLC0415
 
     region = settings.aws_region or region_of(settings.ecr_registry)
-    if _exists("aws-credentials", settings.aws_credentials_block):
+    if block_exists("aws-credentials", settings.aws_credentials_block):
         from prefect_aws import AwsCredentials  # noqa: PLC0415
 
         block = patiently(lambda: AwsCredentials.load(settings.aws_credentials_block))
@@ -212,7 +212,8 @@ def _ecr_client(settings: Settings) -> Any:  # noqa: ANN401 - boto3 makes the cl
     return boto3.Session().client("ecr", region_name=region)  # not the default session: it remembers old keys
 
 
-def _exists(block_type: str, name: str) -> bool:
+def block_exists(block_type: str, name: str) -> bool:
+    """Return whether Prefect has a block of this type and name; outside of a run without a server it has none."""
     if not PREFECT_API_URL.value() and not (FlowRunContext.get() or TaskRunContext.get()):
         return False  # outside of a run, asking would start Prefect's temporary server
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.sandbox import buildx, processes
 from tests.sandbox import ecr as sandbox
-from tests.sandbox import processes
 from tests.sandbox.engine import engine, is_given
 from tests.sandbox.github import GitHub, github
 from tests.sandbox.optional import optional
@@ -108,6 +108,15 @@ def docker_host(shared_engine: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """A Docker Engine, named in DOCKER_HOST."""
     monkeypatch.setenv("DOCKER_HOST", shared_engine)
     return shared_engine
+
+
+@pytest.fixture
+@starts("engine")
+def docker_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The docker command on the PATH is Debian's, with buildx; it is to be told which engine."""
+    with optional(buildx.docker_command(tmp_path)) as (programs, config):
+        monkeypatch.setenv("PATH", str(programs), prepend=":")
+        monkeypatch.setenv("DOCKER_CONFIG", str(config))
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,10 @@ from tasks.core.settings import ASKED_BY_DEFAULT, Settings, load
 from tasks.runtime.web import ui
 
 AWS = {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"}
-NO_VARIABLE = {*AWS, "application", "work_dir", "trusted_hosts", "work_pool_type", "work_pool_options", "worker_image"}
+BUILDS = ("build_secrets", "build_ssh", "buildx_builder", "buildx_certs")
+"""What builds get and who builds them: fixed for the build pool, so that no variable lets a Dockerfile read a file."""
+OTHERS = {"application", "work_dir", "trusted_hosts", "work_pool_type", "work_pool_options", "worker_image"}
+NO_VARIABLE = {*AWS, *BUILDS, *OTHERS}
 """Credentials, what belongs to one machine or to flowise-setup itself, and what can't be changed in the UI; secrets go
 by their type."""
 DEFAULTS = {"approval_required": ",".join(ASKED_BY_DEFAULT), "dispatch_via": "prefect-event"}
@@ -107,7 +110,9 @@ def set_up(settings: Settings) -> Iterator[Row]:
         fixed = {"APPLICATION": settings.application, "TRUSTED_HOSTS": ",".join(trusted_hosts(settings))}
         for pool, withheld in withheld_secrets(settings, shared["dispatch_via"]).items():
             template = base_job_template(settings, pool, builds=pool == names.build_pool)
-            yield run_environment(pool, references | withheld | fixed | container_environment(kind))
+            given = map(str.upper, BUILDS if pool == names.build_pool else ())
+            builds = {name: os.environ[name] for name in given if name in os.environ}
+            yield run_environment(pool, references | withheld | fixed | builds | container_environment(kind))
             yield work_pool(client, pool, kind, template)
         for environment in ENVIRONMENTS:
             yield limit(client, names.limit(environment))

@@ -3,13 +3,21 @@
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
-RECEIVERS = ("source_repo", "gitops_repo", "github_api_url", "argocd_server", "ecr_registry", "aws_endpoint_url")
+RECEIVERS = (
+    "source_repo",
+    "gitops_repo",
+    "github_api_url",
+    "argocd_server",
+    "ecr_registry",
+    "aws_endpoint_url",
+    "buildx_builder",
+)
 """Settings whose host gets a credential."""
 
 BARE = ("argocd_server", "ecr_registry")
 """Those that may be a host without a scheme; in the others that is a path, a name on GitHub or SSH's notation."""
 
-DEFAULT_PORTS = {"https": ":443", "http": ":80"}
+DEFAULT_PORTS = {"https": ":443", "http": ":80", "tcp": ""}
 
 
 def hosts(values: Mapping[str, object]) -> dict[str, set[str]]:
@@ -33,7 +41,7 @@ def strangers(values: Mapping[str, object], trusted: Iterable[str]) -> dict[str,
 
 
 def _host(address: str, *, bare: bool) -> str:
-    """Return ``host[:port]``; empty for what no credential is sent to over HTTP."""
+    """Return ``host[:port]``; empty for what no credential is sent to over a network."""
     separator = "://" in address
     if not separator and not bare:
         return ""

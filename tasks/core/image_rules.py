@@ -1,4 +1,4 @@
-"""What the description of an image may say: what can't be done here is rejected."""
+"""What the description of an image may say: what is said elsewhere is rejected."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,10 +7,14 @@ from pathlib import PurePosixPath
 RUNS_ARGUMENT = "NODE_VERSION"
 """The build argument that each run gives by itself."""
 
-NOTHING_PRIVATE = "is not supported: a build is handed no secrets and no SSH agent. Fetch what is private before it"
-ONE_PLATFORM = "is not supported: an image is built for one platform. Use platform, such as linux/amd64"
+PLATFORM = r"[a-z0-9]+(/[a-z0-9]+){1,2}"
+PLATFORMS = rf"^{PLATFORM}(,{PLATFORM})*$"
 
-UNSUPPORTED = {"secrets": NOTHING_PRIVATE, "secret": NOTHING_PRIVATE, "ssh": NOTHING_PRIVATE, "platforms": ONE_PLATFORM}
+SECRETS = "is no field of an image. Set BUILDER=buildx and BUILD_SECRETS: see docs/builders.md"
+SSH = "is no field of an image. Set BUILDER=buildx and BUILD_SSH: see docs/builders.md"
+SEVERAL = "is no field of an image. Write platform with commas, such as linux/amd64,linux/arm64, and set BUILDER=buildx"
+
+UNSUPPORTED = {"secrets": SECRETS, "secret": SECRETS, "ssh": SSH, "platforms": SEVERAL}
 
 SECRET = re.compile(r"(_|^)(apikey|auth|credentials?|key|password|pword|passwd|pwd|secret|token)(_|$)", re.IGNORECASE)
 PUBLIC = re.compile(r"(_|^)public(_|$)", re.IGNORECASE)
@@ -20,7 +24,7 @@ def supported(fields: object) -> object:
     """Return the fields of a description as they are.
 
     Raises:
-        ValueError: one of them asks for what is not done here.
+        ValueError: one of them asks for what is set elsewhere.
     """
     asked = UNSUPPORTED.keys() & fields.keys() if isinstance(fields, Mapping) else set[str]()
     for name in sorted(asked):

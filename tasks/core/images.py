@@ -27,7 +27,7 @@ class ImageSpec(Value):
         context: a folder of the source repository.
         paths: patterns of ``.dockerignore``, here for what the context consists of; everything by default.
         build_args: values of the Dockerfile's ``ARG``, beside ``NODE_VERSION``.
-        platform: what it runs on.
+        platform: what it runs on; several, with commas between, make one index (``BUILDER=buildx``).
         target: the Dockerfile's stage to build, by name or number; the last one by default.
     """
 
@@ -37,7 +37,7 @@ class ImageSpec(Value):
     context: InRepository = "."
     paths: tuple[Annotated[Line, Field(min_length=1)], ...] = ()
     build_args: Annotated[dict[str, Line], AfterValidator(image_rules.for_each_image)] = Field(default_factory=dict)
-    platform: Annotated[str, Field(pattern=r"^[a-z0-9]+(/[a-z0-9]+){1,2}$")] = "linux/amd64"
+    platform: Annotated[str, Field(pattern=image_rules.PLATFORMS)] = "linux/amd64"
     target: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=255)] = ""
 
     _supported = model_validator(mode="before")(image_rules.supported)

@@ -30,6 +30,12 @@ Elsewhere = Literal["reject", "fetch", "leave"]
 WorkPoolType = Literal["process", "docker", "kubernetes", "ecs"]
 """Where the runs of deployments are carried out, as Prefect names the types of work pools."""
 
+BuilderKind = Literal["engine", "buildx"]
+"""What builds images: the Docker Engine's API, or the docker command's buildx."""
+
+Attestation = Literal["provenance", "sbom"]
+"""What may be attached to an image: how it was built, and what is in it."""
+
 NodeVersion = Literal["18", "20", "22", "24"]
 """The Dockerfiles' NODE_VERSION: Node's even releases, which get long-term support."""
 

@@ -13,7 +13,16 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from tasks.core.errors import InvalidInput
 from tasks.core.hosts import strangers
 from tasks.core.images import Images
-from tasks.core.models import Elsewhere, Environment, NodeVersion, Render, Transport, WorkPoolType
+from tasks.core.models import (
+    Attestation,
+    BuilderKind,
+    Elsewhere,
+    Environment,
+    NodeVersion,
+    Render,
+    Transport,
+    WorkPoolType,
+)
 from tasks.core.names import DEFAULT, Names
 
 ASKED_BY_DEFAULT: tuple[Environment, ...] = ("production",)
@@ -40,6 +49,16 @@ def _lines(value: object) -> object:
     return [line.strip() for line in value.splitlines() if line.strip()]
 
 
+def _sources(value: object) -> object:
+    """Read ``id=source`` with commas between, or JSON."""
+    if not isinstance(value, str) or value.lstrip().startswith("{"):
+        return _json(value)
+    pairs = [pair.strip().partition("=") for pair in value.split(",") if pair.strip()]
+    if any(not source for _, _, source in pairs):
+        raise ValueError("write id=source, with commas between")  # without what was given: it may be a secret
+    return {name.strip(): source.strip() for name, _, source in pairs}
+
+
 def _approvals(value: object) -> object:
     if isinstance(value, str) and value.strip().lower() == "none":
         return ()
@@ -63,6 +82,12 @@ def _json(value: object) -> object:
 def _stripped(value: object) -> object:
     return value.strip() if isinstance(value, str) else value
 
+
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""Names a build secret, or an SSH agent, in a Dockerfile."""
+
+Source = Annotated[str, Field(pattern=r"^(/[^\x00\n]*|[a-z0-9][a-z0-9-]*)$")]
+"""Where a secret comes from: a file's absolute path, or the name of a Prefect Secret block."""
 
 Secret = Annotated[SecretStr, BeforeValidator(_stripped)]
 """A secret without the line break that it gets from ``echo TOKEN | base64``."""
@@ -280,6 +305,38 @@ class Settings(BaseSettings):
     )
     dispatch_wait: Annotated[int, Field(ge=0)] = Field(
         0, description="Seconds the first flow waits for the run that its `prefect-event` started; 0: not at all."
+    )
+    builder: BuilderKind = Field(
+        "engine",
+        description="What builds the images: `engine`, the Docker Engine's API, or `buildx`, the docker command's"
+        " buildx with any driver.",
+    )
+    buildx_builder: str = Field(
+        "",
+        pattern=r"^([A-Za-z][A-Za-z0-9._-]*|(tcp|unix)://\S+)?$",
+        description="Builder of `BUILDER=buildx`: a name of `docker buildx ls`, or the address of a buildkitd, such as"
+        " `tcp://buildkitd:1234`; the docker command's current one by default.",
+    )
+    buildx_certs: Path | None = Field(
+        None, description="Folder with `ca.pem`, `cert.pem` and `key.pem` for such an address (mTLS)."
+    )
+    build_secrets: Annotated[dict[Id, Source], NoDecode, BeforeValidator(_sources)] = Field(
+        {},
+        description="Build secrets for `RUN --mount=type=secret`, as `id=SOURCE` with commas between: a file's absolute"
+        " path, or the name of a Prefect `Secret` block. `BUILDER=buildx` only.",
+    )
+    build_ssh: Annotated[dict[Id, Source], NoDecode, BeforeValidator(_sources)] = Field(
+        {},
+        description="The same for `RUN --mount=type=ssh`, whose id is `default` unless it has one: a private key's file"
+        " or block, or an SSH agent's socket.",
+    )
+    build_attestations: Annotated[tuple[Attestation, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (), description="Attestations of the images: `provenance`, `sbom`. `BUILDER=buildx` only."
+    )
+    build_sbom_generator: str = Field(
+        "",
+        pattern=r"^[\w./:@-]*$",
+        description="Image that writes the SBOM; BuildKit's own (`docker/buildkit-syft-scanner`) by default.",
     )
     build_timeout: Annotated[int, Field(gt=0)] = Field(3600, description="Seconds one image's build may take.")
     build_cache_gb: Annotated[int, Field(ge=0)] = Field(

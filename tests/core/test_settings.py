@@ -72,6 +72,7 @@ def test_which_host_a_setting_names(setting: str, value: str, named: set[str] | 
         ("ARGOCD_SERVER", "https://evil.example/argocd"),
         ("ECR_REGISTRY", "evil.example/team"),
         ("AWS_ENDPOINT_URL", "https://evil.example"),
+        ("BUILDX_BUILDER", "tcp://evil.example:1234"),
     ],
 )
 def test_a_host_that_isn_t_trusted_is_named(setting: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,4 +83,38 @@ def test_a_host_that_isn_t_trusted_is_named(setting: str, value: str, monkeypatc
     assert load().gitops_repo
     monkeypatch.setenv(setting, value)
     with pytest.raises(InvalidInput, match=f"{setting} is on '.*', which isn't among TRUSTED_HOSTS"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("written", "sources"),
+    [
+        ("", {}),
+        ("npmrc=/run/secrets/npmrc, token = build-token", {"npmrc": "/run/secrets/npmrc", "token": "build-token"}),
+        ('{"npmrc": "/a,b=c"}', {"npmrc": "/a,b=c"}),
+    ],
+)
+def test_where_build_secrets_come_from(written: str, sources: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUILD_SECRETS", written)
+    assert load().build_secrets == sources
+
+
+@pytest.mark.parametrize("written", ["Hunter2", "token=Hunter2 with spaces", "token", '{"token": "Hunter2!"}', "=x"])
+def test_a_secret_itself_is_no_source(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUILD_SECRETS", written)
+    with pytest.raises(InvalidInput, match="BUILD_SECRETS") as caught:
+        load()
+    assert "Hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("builder", "right"),
+    [("team-builder", True), ("tcp://buildkitd:1234", True), ("unix:///run/buildkitd.sock", True), ("--help", False)],
+)
+def test_which_builder(builder: str, right: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUILDX_BUILDER", builder)
+    if right:
+        assert load().buildx_builder == builder
+        return
+    with pytest.raises(InvalidInput, match="BUILDX_BUILDER"):
         load()

@@ -76,17 +76,11 @@ def permitted_login(registry: Registry, listed: Collection[str], host: str) -> C
 class Builder(Protocol):
     """Makes images and pushes them."""
 
-    def check(self, order: Order) -> None:
-        """Reject, before anything is built, what this builder can't make.
-
-        Raises:
-            InvalidInput: names it, and what would make it.
-        """
-
     def build_and_push(self, order: Order) -> str:
         """Build an image, push it under the order's tag, and return its digest in the registry.
 
         Raises:
+            InvalidInput: the builder can't make it; raised before anything is built.
             BuildFailed: as the Dockerfile's build says.
             Conflict: the tag is immutable and means another image.
             AccessDenied, Terminal, Unavailable: as the registry, the git server or the builder answers.

@@ -1,21 +1,20 @@
-"""What BuildKit says while it builds: its trace records, read into steps and log lines."""
+"""What BuildKit says while it builds: steps and log lines, as ``docker build --progress=plain`` has them."""
 
-import base64
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tasks.core.build.dockerfile import Dockerfile
-from tasks.core.build.protobuf import fields
+from tasks.core.build.solve_status import Event, Output, Vertex, Warned, from_json, from_trace
 
 KEPT_LINES = 20
 """How many lines of a step's output a failure is explained with."""
 
-CACHE = "importing cache manifest"
-"""Begins the name of the step that looks into another image for layers; a build goes on without."""
+CACHE = ("importing cache manifest", "exporting cache")
+"""Begin the names of the steps that look for layers in the registry, and keep them there; a build goes on without."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,8 @@ class Progress:
         progress: is called with the fraction of the Dockerfile's steps that are done; what comes after them, the
             export, counts as one more.
         recipe: the Dockerfile's path, its content, and the target.
+        clean: takes from a text what nobody may read.
+        platforms: for how many platforms each step is executed.
     """
 
     def __init__(
@@ -95,32 +96,47 @@ class Progress:
         log: Callable[[str], None],
         progress: Callable[[float], None] = lambda _: None,
         recipe: Recipe | None = None,
+        clean: Callable[[str], str] = str,
+        platforms: int = 1,
     ) -> None:
-        self._log, self._progress, self._recipe = log, progress, recipe
+        self._log, self._progress, self._recipe, self._clean = log, progress, recipe, clean
         self._steps: dict[str, Step] = {}
         self._ended = set[str]()
-        self._all = recipe.dockerfile.steps(recipe.target) if recipe else 0
+        self._all = recipe.dockerfile.steps(recipe.target) * platforms if recipe else 0
         self._said: list[str] = []
         self._warned = set[str]()
 
     def record(self, aux: str) -> None:
-        """Take one ``moby.buildkit.trace`` record: a base64 ``StatusResponse`` of BuildKit's control API.
+        """Take one ``moby.buildkit.trace`` record of the engine's API.
 
         One that can't be read is left out: it tells how far a build is, not how it ends.
         """
         with suppress(LookupError, TypeError, ValueError, AttributeError):
-            for number, value in fields(base64.b64decode(aux)):
-                if number == 1:
-                    self._vertex(dict(fields(value)))
-                elif number == 3:
-                    self._output(dict(fields(value)))
-                elif number == 4:
-                    self._warning(list(fields(value)))
+            self._take(from_trace(aux))
         self._flush()
+
+    def record_json(self, line: bytes) -> bool:
+        """Take one line of ``--progress=rawjson``, and return whether it was one."""
+        try:
+            self._take(from_json(line))
+        except (LookupError, TypeError, ValueError, AttributeError):
+            return False
+        finally:
+            self._flush()
+        return True
+
+    def _take(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, Vertex):
+                self._vertex(event)
+            elif isinstance(event, Output):
+                self._output(event)
+            else:
+                self._warning(event)
 
     @property
     def failed(self) -> Step | None:
-        """The step that failed by itself: not one cancelled with the others, nor a look for a cache that is missing."""
+        """The step that failed by itself: not one cancelled with the others, nor one that a build goes on without."""
         failures = [step for step in self._steps.values() if step.error and not step.name.startswith(CACHE)]
         return next((step for step in failures if not step.error.endswith("context canceled")), None)
 
@@ -128,51 +144,46 @@ class Progress:
         """Return the Dockerfile's line that a step executes; 0 if it executes none."""
         return self._recipe.dockerfile.line_of(step.name) if self._recipe else 0
 
-    def _warning(self, warning: list[tuple[int, Any]]) -> None:
-        # control.proto: VertexWarning {short=3 url=5 ranges=7}; ops.proto: Range {start=1}, Position {line=1}
-        said = dict(reversed(warning))
-        start = dict(fields(dict(fields(said[7])).get(1, b""))) if 7 in said else {}
+    def _warning(self, warned: Warned) -> None:
         path = self._recipe.path if self._recipe else "Dockerfile"
-        url = f" ({said[5].decode(errors='replace')})" if said.get(5) else ""
-        text = f"{path}:{start.get(1, 0)}: warning: {said.get(3, b'').decode(errors='replace')}{url}"
+        url = f" ({warned.url})" if warned.url else ""
+        text = self._clean(f"{path}:{warned.line}: warning: {warned.text}{url}")
         if text not in self._warned:
             self._warned.add(text)
             self._said.append(text)
 
-    def _step(self, digest: bytes) -> Step:
-        return self._steps.setdefault(digest.decode(), Step(len(self._steps) + 1))
+    def _step(self, digest: str) -> Step:
+        return self._steps.setdefault(digest, Step(len(self._steps) + 1))
 
-    def _vertex(self, vertex: dict[int, Any]) -> None:
-        # control.proto: Vertex {digest=1 inputs=2 name=3 cached=4 started=5 completed=6 error=7}
-        step = self._step(vertex[1])
-        step.name = vertex.get(3, b"").decode(errors="replace")
-        if 5 in vertex and not step.started:
-            step.started = _seconds(vertex[5])
-            if not vertex.get(4):
+    def _vertex(self, vertex: Vertex) -> None:
+        step = self._step(vertex.digest)
+        step.name = self._clean(vertex.name)
+        if vertex.started and not step.started:
+            step.started = vertex.started
+            if not vertex.cached:
                 self._flush()
                 self._log(f"#{step.number} {step.name}")
-        if 6 in vertex and not step.done:
+        if vertex.completed and not step.done:
             for rest in step.unfinished.values():
                 self._tell(step, rest)
-            step.done, step.error = True, vertex.get(7, b"").decode(errors="replace")
+            step.done, step.error = True, self._clean(vertex.error)
             self._flush()
             self._log(f"#{step.number} {_outcome(step, vertex)}")
             if self._all and not step.error and self.line_of(step):
                 self._ended.add(step.name)
                 self._progress(min(len(self._ended), self._all) / (self._all + 1))
 
-    def _output(self, entry: dict[int, Any]) -> None:
-        # control.proto: VertexLog {vertex=1 timestamp=2 stream=3 msg=4}; a message may end within a line
-        step, stream = self._step(entry[1]), entry.get(3, 0)
-        said = step.unfinished.pop(stream, b"") + entry.get(4, b"")
+    def _output(self, output: Output) -> None:
+        step = self._step(output.digest)
+        said = step.unfinished.pop(output.stream, b"") + output.text  # a message may end within a line
         whole, end, rest = (said, b"", b"") if step.done else said.rpartition(b"\n")
-        step.unfinished[stream] = rest
+        step.unfinished[output.stream] = rest
         self._tell(step, whole + end)
 
     def _tell(self, step: Step, output: bytes) -> None:
         for line in output.decode(errors="replace").splitlines():
-            step.lines.append(line)
-            self._said.append(f"#{step.number} {line}")
+            step.lines.append(self._clean(line))
+            self._said.append(f"#{step.number} {step.lines[-1]}")
 
     def _flush(self) -> None:
         # What the steps said at once is told at once: a call for each line costs Prefect fifteen times as much.
@@ -181,14 +192,9 @@ class Progress:
             self._said.clear()
 
 
-def _outcome(step: Step, vertex: dict[int, Any]) -> str:
+def _outcome(step: Step, vertex: Vertex) -> str:
     if step.error:
         return f"ERROR {step.error}"
-    if vertex.get(4):
+    if vertex.cached:
         return f"CACHED {step.name}"
-    return f"DONE {max(0.0, _seconds(vertex[6]) - step.started):.1f}s"
-
-
-def _seconds(timestamp: bytes) -> float:
-    parts = dict(fields(timestamp))
-    return float(parts.get(1, 0)) + float(parts.get(2, 0)) / 1e9
+    return f"DONE {max(0.0, vertex.completed - step.started):.1f}s"

@@ -65,8 +65,15 @@ def find_engine() -> Endpoint:
     """
     if host := os.environ.get("DOCKER_HOST", "").strip():
         return Endpoint(host, _tls_of_environment())
-    context = os.environ.get("DOCKER_CONTEXT") or docker_config().get("currentContext") or "default"
-    return Endpoint(LOCAL) if context == "default" else _context(str(context))
+    context = current_context()
+    return Endpoint(LOCAL) if context == "default" else _context(context)
+
+
+def current_context() -> str:
+    """Name the docker command's context; ``default`` if DOCKER_HOST says where the engine is."""
+    if os.environ.get("DOCKER_HOST", "").strip():
+        return "default"
+    return str(os.environ.get("DOCKER_CONTEXT") or docker_config().get("currentContext") or "default")
 
 
 def _tls_of_environment() -> TLSConfig | None:

@@ -8,7 +8,7 @@ import posixpath
 import shutil
 import tarfile
 import threading
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -78,14 +78,14 @@ class Source:
                 self._whole = self._repository
             return self._whole
 
-    def inputs(self, image: ImageSpec, build_args: Mapping[str, str]) -> str:
+    def inputs(self, image: ImageSpec, build_args: Mapping[str, str], attached: Collection[str] = ()) -> str:
         """Name all that an image of this commit is made of: see :meth:`tasks.core.build.inputs.Content.tag`.
 
         Raises:
             NotFound: the commit has no such Dockerfile.
             AccessDenied, Unavailable: as the git server answers.
         """
-        return self._content(image).tag(build_args, self._policy.fetched)
+        return self._content(image).tag(build_args, self._policy.fetched, attached)
 
     def context(self, image: ImageSpec, whole: bool = True) -> Generator[bytes]:
         """Return the image's build context as a tar stream, without what ``.dockerignore`` leaves out.

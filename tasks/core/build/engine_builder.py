@@ -26,35 +26,37 @@ from tasks.core.registry.oci import Registry
 class EngineBuilder:
     """Builds and pushes with the Docker Engine that the docker command would use."""
 
-    def check(self, order: Order) -> None:
-        """Reject build secrets, SSH and several platforms, which the engine's API doesn't give to a build.
-
-        Raises:
-            InvalidInput: names the line, or the platforms.
-        """
-        image = order.image
-        for need in order.recipe.dockerfile.private():
-            # BuildKit would go on without the secret, unless the step says required.
-            raise InvalidInput(
-                f"{order.recipe.path}:{need.line} of {image.name} asks for {need.asks_for}, and BUILDER=engine gives"
-                " builds neither secrets nor SSH.",
-                f"Set BUILDER=buildx and {need.setting}.",
-            )
-        if "," in image.platform:
-            raise InvalidInput(
-                f"{image.name} is to be built for {image.platform}, and BUILDER=engine builds for one platform.",
-                "Set BUILDER=buildx, or one platform.",
-            )
-
     def build_and_push(self, order: Order) -> str:
         """Build an image, push it under the order's tag, and return its digest in the registry.
 
         Raises:
             DeliveryError: see :class:`tasks.core.build.builder.Builder`.
         """
+        check(order)
         with connect(order.timeout) as engine, working_name(engine, order.image.name) as name:
             built = _build(engine, order, name)
             return push_built(engine, order, built, name)
+
+
+def check(order: Order) -> None:
+    """Reject build secrets, SSH and several platforms, which a build doesn't get through the engine's API.
+
+    Raises:
+        InvalidInput: names the line, or the platforms.
+    """
+    image = order.image
+    for need in order.recipe.dockerfile.private():
+        # BuildKit would go on without the secret, unless the step says required.
+        raise InvalidInput(
+            f"{order.recipe.path}:{need.line} of {image.name} asks for {need.asks_for}, and BUILDER=engine gives builds"
+            " neither secrets nor SSH.",
+            f"Set BUILDER=buildx and {need.setting}={need.id}=FILE, or {need.id}=BLOCK: see docs/builders.md.",
+        )
+    if "," in image.platform:
+        raise InvalidInput(
+            f"{image.name} is to be built for {image.platform}, and BUILDER=engine builds for one platform.",
+            "Set BUILDER=buildx, or one platform: see docs/builders.md.",
+        )
 
 
 def _build(engine: docker.APIClient, order: Order, name: str) -> str:

@@ -175,13 +175,18 @@ class Content:
         """Whether the context may have files of a folder."""
         return self._ignore.may_keep(folder) and self._paths.may_keep(folder)
 
-    def tag(self, build_args: Mapping[str, str], fetched: Collection[str] = ()) -> str:
+    def tag(self, build_args: Mapping[str, str], fetched: Collection[str] = (), attached: Collection[str] = ()) -> str:
         """Return the name of these inputs, built with these arguments, as a tag: only equal inputs have equal names.
 
-        ``fetched`` is what the build gets besides the commit's own files: ``submodules``, ``lfs``.
+        The ids of build secrets count, as the Dockerfile names them; their values don't.
+
+        Args:
+            build_args: values of the Dockerfile's ``ARG``.
+            fetched: what the build gets besides the commit's own files: ``submodules``, ``lfs``.
+            attached: the image's attestations.
         """
         image, folder = self._image, self._image.folder
-        ways = ["apart"] * bool(self.needed) + ["lfs"] * ("lfs" in fetched)
+        ways = ["apart"] * bool(self.needed) + ["lfs"] * ("lfs" in fetched) + sorted(attached)
         more = [*([image.target] if image.target else []), *([ways] if ways else [])]
         head = json.dumps([VERSION, image.dockerfile, image.platform, image.paths, sorted(build_args.items()), *more])
         # Attributes of a folder above the context count as well; "/" tells them from what is in it.

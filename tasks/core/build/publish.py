@@ -81,7 +81,6 @@ def build_and_push(  # noqa: PLR0913 - not grouped yet
         log=log,
         report=progress,
     )
-    options.builder.check(order)
     if not order.recipe.dockerfile.standard:
         frontend = order.recipe.dockerfile.frontend
         log(f"Warning: {frontend} reads {order.recipe.path} by rules of its own: it isn't checked before the build.")

@@ -5,9 +5,10 @@ import selectors
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import IO
 
@@ -107,9 +108,7 @@ def attach(
 def end(child: "subprocess.Popen[bytes]") -> None:
     """End a program that was started, and its helpers."""
     with suppress(BrokenPipeError), child:  # of one that is gone, its input cannot be sent to the end
-        # Not poll(): a program that has ended unasked for keeps its group's id, and its helpers may live.
-        if child.returncode is None:
-            os.killpg(child.pid, signal.SIGKILL)
+        kill(child)
 
 
 @contextmanager
@@ -126,6 +125,60 @@ def stream(command: Sequence[str], *, env: Mapping[str, str]) -> Iterator[IO[byt
         if child.wait():
             interruption.check(command[0])
             raise CommandFailed(command, child.returncode, "its output is not complete")
+
+
+@contextmanager
+def fed(
+    command: Sequence[str], stdin: Generator[bytes], *, env: Mapping[str, str], timeout: float
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a program that reads ``stdin`` while its output, errors among it, is read line by line.
+
+    The one who reads it reads to the end; the block ends with the program.
+
+    Raises:
+        CommandFailed: it did not end in time.
+        Exception: what ``stdin`` raised, because of which its input was not complete.
+    """
+    late, failures = threading.Event(), list[Exception]()
+    with closing(stdin), _group(command, env, stderr=subprocess.STDOUT) as child:
+        feeder = threading.Thread(target=_feed, args=(child, stdin, failures), daemon=True)
+        deadline = threading.Timer(timeout, _end_late, (child, late))
+        try:
+            feeder.start()
+            deadline.start()
+            yield child
+            child.wait()
+        finally:
+            deadline.cancel()
+            kill(child)
+            feeder.join()
+    for failure in failures:
+        raise failure
+    if late.is_set():
+        raise CommandFailed(command, None, f"no end after {timeout:g} seconds")
+
+
+def kill(child: "subprocess.Popen[bytes]") -> None:
+    """Kill a program that was started, and its helpers; from any thread."""
+    # Not poll(): a program that has ended unasked for keeps its group's id, and its helpers may live.
+    if child.returncode is None:
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def _end_late(child: "subprocess.Popen[bytes]", late: threading.Event) -> None:
+    late.set()
+    kill(child)
+
+
+def _feed(child: "subprocess.Popen[bytes]", stdin: Generator[bytes], failures: list[Exception]) -> None:
+    assert child.stdin is not None  # noqa: S101 - a pipe, for the type checker
+    try:
+        with suppress(BrokenPipeError), closing(stdin), child.stdin:  # it has ended, or needs no more
+            for piece in stdin:
+                child.stdin.write(piece)
+    except Exception as failure:  # raised where the program is waited for
+        failures.append(failure)
+        kill(child)
 
 
 def redact(text: str, secrets: Sequence[str]) -> str:

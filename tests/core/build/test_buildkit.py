@@ -1,6 +1,7 @@
 """BuildKit's trace records, written here by the rules of protobuf's encoding and BuildKit's control.proto."""
 
 import base64
+import json
 
 import pytest
 
@@ -29,6 +30,29 @@ def test_a_step_from_begin_to_end(progress: Progress, told: list[str]) -> None:
     progress.record(vertex(COMPILE, "RUN make", started=1_700_000_000.5, completed=1_700_000_003.75))
     assert told == ["#1 RUN make", "#1 one\n#1 two", "#1 DONE 3.2s"]
     assert progress.failed is None
+
+
+def test_the_same_as_buildx_prints_it(told: list[str]) -> None:
+    """Lines as buildx 0.29 prints them with ``--progress=rawjson``, shortened."""
+    step = {"digest": "sha256:1", "name": "[2/2] RUN cat token", "started": "2026-11-25T23:25:29.792433747Z"}
+    ended = {**step, "completed": "2026-11-25T23:25:33.042433747Z", "error": "exit code: 7, hunter2"}
+    said = [{"vertex": "sha256:1", "stream": 1, "data": base64.b64encode(b"one hunter2\ntw").decode()}]
+    warned = {"short": base64.b64encode(b"JSON arguments recommended").decode(), "range": [{"start": {"line": 3}}]}
+    recipe = Recipe("app/Dockerfile", Dockerfile("FROM scratch\nCOPY a /\nRUN cat token\n"))
+    progress = Progress(told.append, recipe=recipe, clean=lambda text: text.replace("hunter2", "***"))
+    for status in ({"vertexes": [step]}, {"logs": said}, {"vertexes": [ended]}, {"warnings": [warned]}):
+        assert progress.record_json(json.dumps(status).encode())
+    for line in (b"ERROR: failed to build: failed to solve: exit code: 7", b"[]", b'{"vertexes": [{}]}'):
+        assert not progress.record_json(line)
+    assert told == [
+        "#1 [2/2] RUN cat token",
+        "#1 one ***",
+        "#1 tw",
+        "#1 ERROR exit code: 7, ***",
+        "app/Dockerfile:3: warning: JSON arguments recommended",
+    ]
+    assert progress.failed is not None
+    assert (progress.line_of(progress.failed), [*progress.failed.lines]) == (3, ["one ***", "tw"])
 
 
 def test_a_cached_step_is_one_line(progress: Progress, told: list[str]) -> None:

@@ -415,7 +415,7 @@ REFUSED = {
     "secrets": ["npmrc"],
     "ssh": "default",
     "platforms": ["linux/amd64", "linux/arm64"],
-    "platform": "linux/amd64,linux/arm64",
+    "platform": "linux/amd64, linux/arm64",
     "build_args": {"NODE_VERSION": "x"},
     "dockerfile": "../Dockerfile",
     "context": "/srv",

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,34 @@ def test_what_a_program_prints_may_be_bounded() -> None:
         run(python("while True: print('x' * 1000, flush=True)"), most=2000)
     with pytest.raises(CommandFailed, match=r"no end after 0\.5 seconds"):
         run(python("import sys, time; sys.stdout.close(); time.sleep(60)"), timeout=0.5, most=2000)
+
+
+def fed(command: list[str], stdin: Iterator[bytes], timeout: float = 30) -> tuple[int, bytes]:
+    with process.fed(command, stdin, env=process.clean_environment(), timeout=timeout) as child:
+        said = child.stdout.read()
+    return child.returncode, said
+
+
+def test_a_program_is_fed_while_it_is_read() -> None:
+    pieces = (b"x" * MEGABYTES for _ in range(3))
+    assert fed(["sh", "-c", "cat; echo end >&2; exit 3"], pieces) == (3, b"x" * 3 * MEGABYTES + b"end\n")
+
+
+def test_a_program_that_needs_no_more_is_not_waited_for() -> None:
+    assert fed(["sh", "-c", "exit 4"], (b"x" * MEGABYTES for _ in range(3))) == (4, b"")
+
+
+def test_what_feeds_a_program_may_fail() -> None:
+    def failing() -> Iterator[bytes]:
+        yield b"half"
+        raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        fed(["sh", "-c", "cat; sleep 60"], failing())
+
+
+def test_a_fed_program_ends_in_time_with_all_it_started(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    with pytest.raises(CommandFailed, match=r"no end after 0\.5 seconds"):
+        fed(["sh", "-c", f"sleep 300 & echo $! > {note}; wait"], (b"" for _ in range(1)), timeout=0.5)
+    assert ends(int(note.read_text()))

@@ -157,6 +157,17 @@ def test_hosts_that_get_credentials_are_fixed(empty: PrefectServer, monkeypatch:
     assert trusted() == {"argocd.example", "api.github.com", "github.com", "hooks.example"}
 
 
+def test_what_builds_get_is_fixed_for_the_build_pool(empty: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"BUILD_SECRETS": "npmrc=/run/secrets/npmrc", "BUILDX_BUILDER": "tcp://buildkitd:1234"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    outcomes()
+    assert environment_of("flowise-build").items() >= given.items()
+    assert not given.keys() & environment_of("flowise-gitops").keys()
+    assert Variable.get("flowise_build_secrets") is None
+    assert "buildkitd:1234" in environment_of("flowise-gitops")["TRUSTED_HOSTS"]
+
+
 def test_a_pool_of_an_earlier_release_is_fixed_and_one_of_another_type_left_alone(empty: PrefectServer) -> None:
     outcomes()
     pools = f"{empty.api_url}/work_pools"
