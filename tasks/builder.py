@@ -17,10 +17,19 @@ from tasks.runtime.server import patiently
 
 
 def builder(settings: Settings) -> Builder:
-    """Return what builds images; a secret is read only by a build that asks for it."""
-    if settings.builder == "engine":
-        return EngineBuilder()
+    """Return what builds images; a secret is read only by a build that asks for it.
+
+    Raises:
+        InvalidInput: there are to be attestations, and the builder attaches none.
+    """
     attested = settings.build_attestations
+    if settings.builder == "engine":
+        if attested:
+            raise InvalidInput(
+                f"BUILD_ATTESTATIONS asks for {', '.join(attested)}, and BUILDER=engine attaches none.",
+                "Set BUILDER=buildx, or leave BUILD_ATTESTATIONS empty: see docs/builders.md.",
+            )
+        return EngineBuilder()
     return Buildx(
         work_dir=settings.work_dir,
         address=Address(settings.buildx_builder, settings.buildx_certs),

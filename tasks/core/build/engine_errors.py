@@ -35,6 +35,11 @@ KILLED = re.compile(r"exit code: (137|134)\b")
 
 MEMORY = "Give the engine more memory, or the step less to do, such as NODE_OPTIONS=--max-old-space-size in build_args."
 
+FOREIGN = "exec format error"
+"""What a program of another platform ends with."""
+
+EMULATION = "Register emulation for that platform where it is built (binfmt), or use a builder of that platform."
+
 
 def build_error(image: ImageSpec, error: str, step: Step | None, line: int = 0) -> DeliveryError:
     """Why a build failed: ``error`` is what the engine said last, ``step`` what failed by itself, at ``line``."""
@@ -58,6 +63,8 @@ def build_error(image: ImageSpec, error: str, step: Step | None, line: int = 0) 
         hint = f"Give the argument a default before the first FROM of {path}, or a value in the image's build_args."
         return BuildFailed(f"The build of {image.name} failed: {error}", hint)
     hint = f"Fix {path}." if step or its_own else ""
+    if FOREIGN in f"{said}{tail}":
+        hint = EMULATION
     return BuildFailed(f"The build of {image.name} failed{where}: {error}{tail}", hint)
 
 

@@ -42,6 +42,13 @@ def test_a_dockerfile_that_cannot_be_read(error: str) -> None:
     assert "build/Dockerfile" in failure.hint
 
 
+def test_a_step_of_another_platform_needs_emulation() -> None:
+    error = 'process "/bin/sh -c pnpm build" did not complete successfully: exit code: 255'
+    step = Step(9, RUN, error=error)
+    step.lines.append("exec /bin/sh: exec format error")
+    assert "emulation" in build_error(APP, error, step).hint
+
+
 ELSEWHERE: dict[str, tuple[type[DeliveryError], str]] = {
     f"{FROM}429 Too Many Requests - toomanyrequests: You have reached your unauthenticated pull rate limit": (
         Unavailable,
