@@ -161,7 +161,7 @@ def nginx(folder: Path) -> Iterator[str]:
         with running(
             ["nginx", "-c", str(folder / "nginx.conf"), "-p", str(folder)],
             log=folder / "nginx.log",
-            ready=lambda: answers(url, verify=False),
+            ready=lambda: answers(url),
             timeout=30,
         ):
             yield url
