@@ -52,16 +52,7 @@ def install(uv: str, python: str, prefect: str) -> str:
     packages = ["--requirements", LOCK, "--no-deps"] if locked else newest
     steps = [
         [uv, "venv", "--quiet", "--allow-existing", "--python", python, str(folder)],
-        [
-            uv,
-            "pip",
-            "install",
-            "--quiet",
-            *packages,
-            *(["--no-deps"] if locked else []),
-            "--editable",
-            f"{PROJECT}[render]",
-        ],
+        [uv, "pip", "install", "--quiet", *packages, "--editable", f"{PROJECT}[render]"],
     ]
     for step in steps:
         ended = subprocess.run(step, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
