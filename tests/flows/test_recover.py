@@ -102,13 +102,20 @@ def test_a_trigger_names_the_run_if_it_is_still_in_that_state(trigger: str, take
     """A heartbeat that comes late makes a run that was suspended, or has ended, look silent."""
     found, run = declared(trigger), uuid4()
     for state in StateType:
-        flow_run = {"id": run, "state": {"type": state}}
-        context = HydrationContext(raise_on_error=True, render_jinja=True, jinja_context={"flow_run": flow_run})
+        known = {"flow_run": {"id": run, "state": {"type": state}}, "flow": {"name": "deploy-to-k8s"}}
+        context = HydrationContext(raise_on_error=True, render_jinja=True, jinja_context=known)
         if state.value in taken:
             assert hydrate(found["parameters"], context) == {"lost": str(run)}
         elif trigger != "Flowise recovery: crashed":
             with pytest.raises(HydrationError):
                 hydrate(found["parameters"], context)
+
+
+def test_a_recovery_that_crashes_starts_no_other_one() -> None:
+    known = {"flow_run": {"id": uuid4()}, "flow": {"name": recover.name}}
+    context = HydrationContext(raise_on_error=True, render_jinja=True, jinja_context=known)
+    with pytest.raises(HydrationError):
+        hydrate(declared("Flowise recovery: crashed")["parameters"], context)
 
 
 def test_the_run_of_a_subflow_is_its_parent_s_to_start(server: PrefectServer) -> None:
