@@ -5,6 +5,7 @@ everything that it has started, as if its machine lost power. A lost worker isn'
 automations of prefect.yaml have to do. Each run must succeed in the end, and land exactly once. Prints Markdown.
 """
 
+import os
 import signal
 import sys
 import tempfile
@@ -35,15 +36,19 @@ Strike = Callable[[Stand, str], None]
 """Does the harm; is told the name that its runs have."""
 
 
-def killed_in_a_build(stand: Stand, name: str) -> None:
-    """Kill the worker that builds, while the build's step runs."""
-    bare = stand.here.source
-    slow = show(bare, "main", SLOW).replace("set -eu\n", "set -eu\nsleep 12\n")
-    commit(bare, "main", {SLOW: slow}, "chore: build slowly")
-    run = stand.build(name)
-    until(lambda: "ui | " in str(stand.ask("POST", "logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})), 120)
-    _kill(stand, int(stand.ask("GET", f"flow_runs/{run}")["infrastructure_pid"].rpartition(":")[2]))
-    commit(bare, "main", {SLOW: slow.replace("sleep 12\n", "")}, "chore: build fast")
+def _in_a_build(kill: Callable[[Stand, int], None]) -> Strike:
+    def strike(stand: Stand, name: str) -> None:
+        """Kill something while a step of the build runs."""
+        bare = stand.here.source
+        slow = show(bare, "main", SLOW).replace("set -eu\n", "set -eu\nsleep 12\n")
+        commit(bare, "main", {SLOW: slow}, "chore: build slowly")
+        run = stand.build(name)
+        logs = {"logs": {"flow_run_id": {"any_": [run]}}}
+        until(lambda: "ui | " in str(stand.ask("POST", "logs/filter", logs)), 120)
+        kill(stand, int(stand.ask("GET", f"flow_runs/{run}")["infrastructure_pid"].rpartition(":")[2]))
+        commit(bare, "main", {SLOW: slow.replace("sleep 12\n", "")}, "chore: build fast")
+
+    return strike
 
 
 def _killed_at(hook: str) -> Strike:
@@ -101,7 +106,8 @@ def cut_off(stand: Stand, name: str) -> None:
 
 
 FAULTS: dict[str, tuple[Strike, int]] = {
-    "a worker's machine is lost during a build": (killed_in_a_build, 1),
+    "a run's process is killed during a build": (_in_a_build(lambda _, pid: os.kill(pid, signal.SIGKILL)), 1),
+    "a worker's machine is lost during a build": (_in_a_build(_kill), 1),
     "a worker's machine is lost during a push, before the branch has the commit": (_killed_at("pre-receive"), 0),
     "a worker's machine is lost during a push, after the branch has the commit": (_killed_at("post-receive"), 0),
     "a server is killed, back after 10 s": (_restarted("server-1", 10), 0),
