@@ -19,12 +19,12 @@ from tasks.core.system.temp_dir import temp_dir, turn
 
 NOBODY = 65534
 RESULT = """
-from uuid import uuid4
 from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
-ResultStore().write({"digest": "sha256:1"}, key="build-server-1")
-print(PREFECT_LOCAL_STORAGE_PATH.value())
+folder = PREFECT_LOCAL_STORAGE_PATH.value()
+ResultStore(result_storage=LocalFileSystem(basepath=folder)).write({"digest": "sha256:1"}, key="build-server-1")
+print(folder)
 """
 
 

@@ -93,6 +93,7 @@ def test_a_child_sees_only_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> Non
     for name in ("TMPDIR", "HTTPS_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "kept")
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.delenv("SSL_CERT_FILE")
     printed = process.run(["env", "-0"], env=process.clean_environment({"EXTRA": "a\nb"}), timeout=30)
     assert dict(row.split("=", 1) for row in printed.decode().rstrip("\0").split("\0")) == {
         "PATH": "/usr/bin:/bin",
