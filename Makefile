@@ -27,7 +27,7 @@ replicas: $(VENV)/.ready test-parts
 	@$(BIN)/python -m tests.sandbox.replicas
 
 check: $(VENV)/.ready lint
-	QUICK=1 $(BIN)/pytest -q -n 2 --dist worksteal -m "not service"
+	QUICK=1 $(BIN)/pytest -q -n 4 --dist worksteal -m "not service"
 
 test: $(VENV)/.ready test-parts $(if $(T),,lint)
 	$(BIN)/pytest $(or $(T),-n 2 --dist loadgroup --no-loadscope-reorder tests/flows tests)
