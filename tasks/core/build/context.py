@@ -102,11 +102,6 @@ class Source:
         """
         self.repository()
         content = self._content(image)
-        if whole and any(not path.startswith(image.folder) for path in content.needed):
-            raise InvalidInput(
-                f"{image.dockerfile_path} is outside of the context of {image.name}.",
-                "Set BUILDER=engine, or the image's context to a folder that has both.",
-            )
         files = {**content.context, **content.needed} if whole else content.context
         return self._stream([*self._parts(content, files, content.submodules, image.folder)])
 
