@@ -1,7 +1,7 @@
 """How many deliveries workers get done: ``python -m tests.bench.load``, which prints Markdown.
 
 Runs are asked for all at once: updates that change nothing, real updates over three GitOps repositories, and builds,
-each of which starts an update. Two workers for each pool get all of them, one worker a quarter. PostgreSQL, Redis, two
+each of which starts an update. Two workers for each pool get all of them, one worker a tenth. PostgreSQL, Redis, two
 servers, an engine, a registry and git are real. Each run must succeed and land exactly once. On few cores one worker
 keeps all of them busy, so what a second one brings is measured by updates that wait for an endpoint, as real ones wait
 for a rollout.
@@ -44,9 +44,9 @@ class Sizes:
     waiting: int
     limit: int
 
-    def quarter(self) -> "Sizes":
-        """Return a quarter of it."""
-        return Sizes(-(-self.nothing // 4), -(-self.real // 4), -(-self.builds // 4), self.waiting, self.limit)
+    def tenth(self) -> "Sizes":
+        """Return a tenth of it, for one worker."""
+        return Sizes(-(-self.nothing // 10), -(-self.real // 10), -(-self.builds // 10), self.waiting, self.limit)
 
 
 def mixed(stand: Stand, sizes: Sizes, name: str) -> int:
@@ -122,7 +122,7 @@ def measure(stand: Stand, sizes: Sizes) -> list[str]:
     before, first = database(stand, SIZE)[0][0], len(stand.runs())
     busy = [
         phase(stand, number, sizes.limit, everything, partial(mixed, stand, part, f"w{number}"))
-        for number, part in ((1, sizes.quarter()), (2, sizes))
+        for number, part in ((1, sizes.tenth()), (2, sizes))
     ]
     grown, added = database(stand, SIZE)[0][0] - before, len(stand.runs()) - first
     idle = [phase(stand, number, 2, ["flowise-gitops"], partial(waiting, stand, sizes)) for number in (1, 2)]
