@@ -20,7 +20,7 @@ PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")])
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MAKE = re.compile(r"(?<![\w-])make ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)*)")
-ELSEWHERE = {"gh", "aws", "argocd", "kubectl"}
+ELSEWHERE = {"gh", "aws", "argocd", "docker", "kubectl"}
 """Programs of the users' own machines, which need not be on this one."""
 OWN = {"PATH", "RECEIVER"}
 """What a page exports for its own next lines."""

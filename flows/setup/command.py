@@ -25,6 +25,7 @@ from flows.setup.alerts import automations
 from flows.setup.deployments import prefect_yaml
 from flows.setup.server_check import kept, read_settings
 from flows.setup.server_objects import (
+    CONTAINERS,
     Row,
     automation,
     block,
@@ -35,7 +36,7 @@ from flows.setup.server_objects import (
     variable,
     work_pool,
 )
-from flows.setup.work_pools import base_job_template, container_environment
+from flows.setup.work_pools import base_job_template
 from tasks.core.errors import DeliveryError, InvalidInput, NotFound
 from tasks.core.hosts import RECEIVERS, hosts
 from tasks.core.models import ENVIRONMENTS
@@ -108,11 +109,12 @@ def set_up(settings: Settings) -> Iterator[Row]:
             yield variable(names.variable(name), value)
         references = {name.upper(): f"{{{{ prefect.variables.{names.variable(name)} }}}}" for name in shared}
         fixed = {"APPLICATION": settings.application, "TRUSTED_HOSTS": ",".join(trusted_hosts(settings))}
+        fixed |= {} if kind == "process" else CONTAINERS
         for pool, withheld in withheld_secrets(settings, shared["dispatch_via"]).items():
             template = base_job_template(settings, pool, builds=pool == names.build_pool)
             given = map(str.upper, BUILDS if pool == names.build_pool else ())
             builds = {name: os.environ[name] for name in given if name in os.environ}
-            yield run_environment(pool, references | withheld | fixed | builds | container_environment(kind))
+            yield run_environment(pool, references | withheld | fixed | builds)
             yield work_pool(client, pool, kind, template)
         for environment in ENVIRONMENTS:
             yield limit(client, names.limit(environment))

@@ -17,6 +17,8 @@ def prefect_yaml(names: Names) -> str:
     written = yaml.safe_load(next(path for folder in PLACES if (path := folder / "prefect.yaml").exists()).read_text())
     del written["definitions"]
     ours = Names()
+    if names != ours:
+        written["build"] = [{step: {"application": names.application}} for each in written["build"] for step in each]
     pools = {ours.build_pool: names.build_pool, ours.gitops_pool: names.gitops_pool}
     for each in written["deployments"]:
         each["name"] = names.own(each["name"])

@@ -25,6 +25,13 @@ LEASES_IN_FILES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concu
 """What a server needs to keep the leases of slots when it is restarted."""
 
 
+HOME = "/home/delivery"
+"""Home of the user in the worker image: caches, and results that a run continues with after an approval."""
+
+CONTAINERS = {"PREFECT_HOME": f"{HOME}/.prefect"}
+"""What runs in containers have besides: a worker passes its own settings of Prefect on to them."""
+
+
 class RunEnvironment(Block):
     """The environment of every run of a work pool: a worker looks up the Prefect variables in it when a run starts."""
 
@@ -61,7 +68,8 @@ def fixed_environment(name: str) -> dict[str, str]:
 def run_environment(name: str, values: dict[str, str]) -> Row:
     """Make or change the block with the environment of a pool's runs; what it has besides, and isn't empty, stays."""
     known = fixed_environment(name)
-    return block(RunEnvironment, name, value={key: known[key] for key in known if known[key]} | values)[0]
+    kept = {key: value for key, value in known.items() if value and key not in CONTAINERS}
+    return block(RunEnvironment, name, value=kept | values)[0]
 
 
 def work_pool(client: SyncPrefectClient, name: str, kind: WorkPoolType, template: dict[str, Any]) -> Row:

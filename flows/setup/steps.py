@@ -3,7 +3,7 @@
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 
-from tasks.core.settings import load
+from tasks.core.names import DEFAULT, Names
 
 SCHEDULES = {"nightly": "deploy-to-k8s/deploy-to-k8s", "watch": "watch-source/watch-source", "drift": "drift/drift"}
 """The deployments with a schedule, by what prefect.yaml calls its switch."""
@@ -12,9 +12,9 @@ RECOVERIES = ("silent", "pending", "crashed")
 """The triggers of ``recover``, as prefect.yaml calls their switches."""
 
 
-def switches() -> dict[str, bool]:
+def switches(application: str = DEFAULT) -> dict[str, bool]:
     """Return how the schedules and triggers are switched now; before the first deploy, as they are to begin with."""
-    names = load().names
+    names = Names(application)
     triggers = {"event": names.event} | {switch: names.recovery(switch) for switch in RECOVERIES}
     with get_client(sync_client=True) as client:
         schedules = {switch: _schedule_is_on(client, names.deployment(name)) for switch, name in SCHEDULES.items()}

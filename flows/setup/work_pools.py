@@ -12,18 +12,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.setup.server_objects import RunEnvironment
-from tasks.core.models import WorkPoolType
+from flows.setup.server_objects import HOME, RunEnvironment
 from tasks.core.settings import SECRETS_FOLDER, Settings
 
 PROJECT = Path(__file__).parents[2]
 """Where the runs of process pools start."""
 
-HOME = "/home/delivery"
-"""Home of the user in the worker image: caches, and results that a run continues with after an approval."""
-
 USER = 10001
 """That user's number."""
+
+CERTIFICATES = "/etc/flowise-delivery/buildkit"
+"""Where a build in Kubernetes has the client certificates of buildkitd: ``BUILDX_CERTS``."""
 
 EXECUTE = "prefect flow-run execute"
 """What a container runs: it also ends the run when it is cancelled, which a bare engine leaves to a process worker."""
@@ -54,16 +53,15 @@ def base_job_template(settings: Settings, pool: str, *, builds: bool) -> dict[st
     return {"variables": {"type": "object", "properties": declared}, "job_configuration": job}
 
 
-def container_environment(kind: WorkPoolType) -> dict[str, str]:
-    """Return what runs in containers have besides: a worker passes its own settings of Prefect on to them."""
-    return {} if kind == "process" else {"PREFECT_HOME": f"{HOME}/.prefect"}
-
-
 def _job(settings: Settings, pool: str, builds: bool) -> Job:
     if settings.work_pool_type == "process":
         return _process()
     settings.require("worker_image")
-    return {"docker": _docker}[settings.work_pool_type](settings.worker_image, pool, builds)
+    if settings.work_pool_type == "docker":
+        return _docker(settings.worker_image, pool, builds)
+    if settings.work_pool_type == "kubernetes":
+        return _kubernetes(settings.worker_image, pool, settings.names.namespace, builds)
+    return _ecs(settings.worker_image, pool)
 
 
 def _process() -> Job:
@@ -93,6 +91,68 @@ def _engine_socket() -> Path | None:
     kind, _, path = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").partition("://")
     socket = Path(path)
     return socket if kind == "unix" and socket.exists() and stat.S_ISSOCK(socket.stat().st_mode) else None
+
+
+def _kubernetes(image: str, pool: str, namespace: str, builds: bool) -> Job:
+    """Run as a Kubernetes Job of the pool's service account, with what docs/examples/kubernetes makes for the pool.
+
+    Its secrets are the Secret of the pool's name; a build has the client certificates of buildkitd besides.
+    """
+    folders = {"home": HOME, "tmp": "/tmp"}  # noqa: S108 - the container's own; all else is read-only
+    volumes: list[Job] = [{"name": name, "emptyDir": {}} for name in folders]
+    if builds:
+        folders["buildkit-certs"] = CERTIFICATES
+        volumes.append({"name": "buildkit-certs", "secret": {"secretName": "buildkit-client", "optional": True}})
+    container = {
+        "name": "prefect-job",
+        "image": image,
+        "args": EXECUTE.split(),
+        "envFrom": [{"secretRef": {"name": pool, "optional": True}}],
+        "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": name, "mountPath": path} for name, path in folders.items()],
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "parallelism": 1,  # Prefect looks for both here
+        "completions": 1,
+        "serviceAccountName": pool,
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": volumes,
+    }
+    template = {"metadata": {"labels": {"app.kubernetes.io/component": pool}}, "spec": pod}
+    spec = {"backoffLimit": 0, "ttlSecondsAfterFinished": 3600, "template": template}
+    return {
+        "command": EXECUTE,
+        "namespace": namespace,
+        "pod_watch_timeout_seconds": 300,
+        "job_manifest": {"apiVersion": "batch/v1", "kind": "Job", "metadata": {}, "spec": spec},
+    }
+
+
+def _ecs(image: str, pool: str) -> Job:
+    """Run as a Fargate task of its own, in a task definition that is the same for all runs of the pool."""
+    container = {"name": pool, "image": image, "readonlyRootFilesystem": False}
+    definition = {"family": pool, "cpu": "1024", "memory": "4096", "containerDefinitions": [container]}
+    overrides = {"containerOverrides": [{"name": pool}]}
+    return {
+        "command": EXECUTE,
+        "container_name": pool,
+        "match_latest_revision_in_family": True,
+        "task_definition": definition,
+        "task_run_request": {"launchType": "FARGATE", "overrides": overrides},
+    }
 
 
 def _merged(base: Any, over: Any) -> Any:  # noqa: ANN401 - any part of a JSON document

@@ -36,6 +36,11 @@ class Names:
         return f"{self.application}-gitops"
 
     @property
+    def namespace(self) -> str:
+        """The Kubernetes namespace that workers and runs are in."""
+        return f"{self.application}-delivery"
+
+    @property
     def alert_blocks(self) -> str:
         """The notification blocks."""
         return f"{self.application}-alerts"

@@ -12,6 +12,7 @@ NAMES = {
     "tag": ("flowise", "acme-eu"),
     "build_pool": ("flowise-build", "acme-eu-build"),
     "gitops_pool": ("flowise-gitops", "acme-eu-gitops"),
+    "namespace": ("flowise-delivery", "acme-eu-delivery"),
     "alert_blocks": ("flowise-alerts", "acme-eu-alerts"),
     "event": ("flowise-image-updated", "acme-eu-image-updated"),
     "notification": ("flowise-notify-dev", "acme-eu-notify-dev"),
@@ -58,6 +59,7 @@ def test_prefect_yaml_of_another_application_has_other_deployments_pools_and_tri
         assert theirs["work_pool"]["name"] == mine["work_pool"]["name"].replace("flowise", "acme")
         assert theirs["tags"] == ["acme", *mine["tags"][1:]]
         assert theirs["entrypoint"] == mine["entrypoint"]
+    assert other["build"] == [{"flows.setup.steps.switches": {"application": "acme"}}]
     event, *recoveries = (trigger for each in other["deployments"] for trigger in each.get("triggers", ()))
     assert (event["name"], event["expect"]) == ("acme-image-updated", ["acme-image-updated"])
     assert event["match"] == {"prefect.resource.id": "acme.image.*"}
