@@ -72,7 +72,6 @@ class Receiver:
         self._gitops = _on_github("GITOPS_REPO", settings.gitops_repo) if settings.gitops_repo else ""
         self._ref = f"refs/heads/{settings.source_branch}"
         self._branch_of, self._names = settings.branch_of, settings.names
-        self._deploy, self._update = map(settings.names.deployment, (DEPLOY, UPDATE))
         self._paths = PathFilter(settings.source_paths)
 
     def verify(self, signature: str | None, body: Body) -> None:
@@ -129,7 +128,9 @@ class Receiver:
         who = push.sender.login if push.sender else push.pusher.name if push.pusher else None
         if who is None:
             raise InvalidInput("The push names neither a sender nor a pusher.")
-        return Start(self._deploy, {"environment": "dev", "ref": push.after, "actor": who}, key, delivery)
+        return Start(
+            self._names.deployment(DEPLOY), {"environment": "dev", "ref": push.after, "actor": who}, key, delivery
+        )
 
     def _merged(self, event: PullRequest, key: str, delivery: str) -> Decision:
         """Return a merged proposal of ours: its update once more finds nothing to commit, and follows the rollout."""
@@ -149,7 +150,7 @@ class Receiver:
             return Ignored(
                 f"It was merged into {pull.base.ref!r:.100}, which isn't the branch of {update.environment}."
             )
-        return Start(self._update, update.model_dump(), key, delivery)
+        return Start(self._names.deployment(UPDATE), update.model_dump(), key, delivery)
 
     def _dispatch(self, dispatch: Dispatch, key: str, delivery: str) -> Decision:
         if foreign := _foreign(dispatch.repository, self._gitops, "repository_dispatch", "GITOPS_REPO"):
@@ -157,7 +158,7 @@ class Receiver:
         if dispatch.action != self._names.event:
             return Ignored(f"The action {dispatch.action!r:.100} starts nothing; {self._names.event} does.")
         return Start(
-            self._update,
+            self._names.deployment(UPDATE),
             ImageUpdate.parse(**(dispatch.client_payload or {})).model_dump(),
             key,
             delivery,
