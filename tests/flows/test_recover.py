@@ -84,6 +84,13 @@ def declared(trigger: str) -> dict[str, Any]:
     return found
 
 
+def test_a_run_that_dies_before_its_first_heartbeat_is_silent_too() -> None:
+    assert set(declared("Flowise recovery: silent")["after"]) == {
+        "prefect.flow-run.Running",
+        "prefect.flow-run.heartbeat",
+    }
+
+
 def test_every_state_between_a_worker_and_a_process_is_watched() -> None:
     states = (Submitting(), InfrastructurePending(), Pending())
     assert {state.type for state in states} == {StateType.PENDING}
