@@ -97,7 +97,7 @@ docs: $(VENV)/.ready
 	$(BIN)/python docs/generate.py
 
 screenshots: $(VENV)/.ready test-parts
-	$(BIN)/pytest -q tests/flows/test_operator.py --pictures docs/images
+	$(BIN)/pytest -q -m browser tests/flows/test_operator.py tests/flows/test_board.py --pictures docs/images
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -69,12 +69,12 @@ def deploy_to_k8s(  # noqa: PLR0913 - the flow's contract
 
     Args:
         environment: Where the images go.
-        ref: Branch, tag or commit of the source repository.
+        ref: Branch, tag or commit of the source repository, such as main, v1.2.0 or f3a21bc.
         node_version: Version of Node.js, the Dockerfiles' NODE_VERSION.
         tag_version: Goes in front of the tag, such as v1.2.0 in v1.2.0-f3a21bc; letters, digits and . _ - alone.
-        dispatch_via: How the second flow is reached; the setting DISPATCH_VIA where empty.
+        dispatch_via: How the second flow is reached; None for the setting DISPATCH_VIA.
         force: Build again what was built before, and replace a newer source commit by an older one.
-        actor: Who asked for it; who started the run, where empty.
+        actor: Who asked for it, such as Lan; None for who started the run.
         dry_run: Only show which images would be built and which commits would arrive; nothing is pushed or sent.
 
     Raises:
@@ -139,7 +139,8 @@ def build_images(target: Target, source: Source, force: bool) -> list[BuiltImage
     digests = [get_digest.submit(build.result(), target) for build in builds]
     return [
         # What this run itself has built is there, or get_digest raises.
-        digest.result() or cast(BuiltImage, get_digest(build.with_options(refresh_cache=True)(target, source), target))
+        digest.result()
+        or cast(BuiltImage, get_digest(value_of(build.with_options(refresh_cache=True)(target, source)), target))
         for digest, build in zip(digests, tasks, strict=True)
     ]
 

@@ -21,6 +21,7 @@ from tasks.runtime.concurrency import one_build_of
 from tasks.runtime.log import info
 from tasks.runtime.progress import progress_artifacts
 from tasks.runtime.retries import RETRIES
+from tasks.runtime.skipped import skipped
 
 
 def build_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -43,13 +44,18 @@ CACHED: dict[str, Any] = {"persist_result": True, "result_serializer": "json", "
 @task(name="build-server", task_run_name="build-server {target.tag}", **CACHED, **RETRIES)
 def build_server(target: Target, source: Source, force: bool = False) -> Build:
     """Build and push the server's image. See :func:`build_image`."""
-    return build_image(load().images.server, target, source, force, "server")
+    return _named(build_image(load().images.server, target, source, force, "server"))
 
 
 @task(name="build-ui", task_run_name="build-ui {target.tag}", **CACHED, **RETRIES)
 def build_ui(target: Target, source: Source, force: bool = False) -> Build:
     """Build and push the user interface's image. See :func:`build_image`."""
-    return build_image(load().images.ui, target, source, force, "ui")
+    return _named(build_image(load().images.ui, target, source, force, "ui"))
+
+
+def _named(build: Build) -> Build:
+    """Return a build in a state that says if nothing was built."""
+    return skipped(f"Not built: {build.reused}", build) if build.reused else build
 
 
 def build_image(image: ImageSpec, target: Target, source: Source, force: bool, label: str) -> Build:

@@ -1,12 +1,14 @@
 """The board as a browser without JavaScript gets it; no Prefect server takes part."""
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import sync_playwright
 
 from flows import board
 from flows.status_command import main as flowise_status
@@ -16,6 +18,7 @@ from tasks.core.models import ImageUpdate
 from tasks.core.settings import load
 from tests.sandbox.in_process import served
 from tests.sandbox.repositories import git
+from tests.sandbox.services import starts
 
 A, B = ("sha256:" + letter * 64 for letter in "ab")
 
@@ -128,3 +131,36 @@ def test_the_command_prints_the_same_table(
     monkeypatch.setattr("sys.argv", ["flowise-status", "--json"])
     assert flowise_status() == 0
     assert f'"tag": "{commits[1][:7]}"' in capsys.readouterr().out
+
+
+@pytest.fixture
+@starts("browser")
+def chromium() -> str:
+    """A browser's program."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if not found:
+        pytest.skip("no browser: apt-get install chromium")
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_looks_right_in_a_browser_without_javascript(
+    scheme: Any, get: Callable[[str], httpx.Response], chromium: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    folder, told = request.config.getoption("pictures") or tmp_path, list[str]()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(java_script_enabled=False, color_scheme=scheme, viewport={"width": 1280, "height": 900})
+        page.on("console", lambda said: told.append(said.text))
+        page.goto(str(get("/").url))
+        page.screenshot(path=folder / f"board-{scheme}.png")
+        page.get_by_role("link", name="Roll back").first.click()
+        assert "Roll back dev" in page.get_by_role("heading", level=1).inner_text()
+        page.get_by_role("searchbox").fill("v1.0.0")
+        page.get_by_role("button", name="Find").click()
+        assert page.locator(".pill.ok").count() == 2
+        for width in (1280, 400):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing is cut off"
+        browser.close()
+    assert told == [], "the browser complains of nothing"

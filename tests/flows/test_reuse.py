@@ -74,6 +74,10 @@ def test_a_commit_that_changes_no_image_builds_none(fresh: Installation, no_engi
     artifact = fresh.ask("artifacts/latest/filter", {"artifacts": {"key": {"any_": ["deploy-dev"]}}})[0]["data"]
     assert artifact.replace("\\", "").count("same inputs as inputs-v2-") == 2
 
+    build = until(lambda: [run for run in fresh.task_runs() if run["name"] == f"build-server {sha[:7]}"])[0]
+    assert build["state_name"] == "Skipped", "it looks as if it had done nothing"
+    assert build["state"]["message"].startswith("Not built: same inputs as ")
+
     third = deploy_to_k8s(environment="dev", ref="main")
     assert third.server.reused == second.server.reused, "remembered for the commit"
     with pytest.raises(Unavailable, match="No Docker Engine"):
