@@ -85,6 +85,7 @@ def cut_off(stand: Stand, name: str) -> None:
     parts, pool = stand.them.parts, "flowise-gitops"
     with ExitStack() as stack:
         net = stack.enter_context(network(int(stand.them.server.url.rpartition(":")[2])))
+        until(lambda: all(run["state_type"] == "COMPLETED" for run in stand.runs()), 120)  # a stop would lose them
         for each in (f"{pool}-1", f"{pool}-2"):
             parts.stop(each)
         log = stand.them.server.home / "cut.log"
