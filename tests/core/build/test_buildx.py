@@ -8,7 +8,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tasks.core.build.buildx import Attestations, Buildx
 from tasks.core.build.buildx_command import Address
-from tasks.core.errors import AccessDenied, BuildFailed, InvalidInput, Terminal, Unavailable
+from tasks.core.errors import AccessDenied, BuildFailed, Conflict, InvalidInput, Terminal, Unavailable
 from tasks.core.images import ImageSpec
 from tasks.core.registry.oci import Registry
 from tasks.core.system.interruption import work_ends_with_it
@@ -27,9 +27,11 @@ from tests.conftest import PASSWORD, USER
 from tests.core.build.test_engine_builder import order
 from tests.core.conftest import SHELL
 from tests.sandbox import registry as sandbox
+from tests.sandbox import repositories
 from tests.sandbox.buildx import buildkitd
 from tests.sandbox.certificate import self_signed
 from tests.sandbox.engine import KINDS, engine
+from tests.sandbox.faults import Fault, faulty
 from tests.sandbox.optional import optional
 from tests.sandbox.processes import free_port
 from tests.sandbox.services import starts
@@ -150,10 +152,32 @@ def test_a_wrong_login_is_said(full: str, buildx: Buildx, guarded: sandbox.Regis
     assert "wrong-password" not in str(failure.value)
 
 
+EXPIRED = "Your authorization token has expired. Reauthenticate and try again."
+IMMUTABLE = "The image tag 'v1' already exists in the 'app' repository and cannot be overwritten because the repository"
+IMMUTABLE += " is immutable."
+FAULTS: dict[str, tuple[Fault, type[Exception] | None]] = {
+    "expired login": (Fault("POST", "/blobs/uploads", 403, "DENIED", EXPIRED), None),
+    "layers can't be kept": (Fault("PUT", "/manifests/buildcache", 400, "TAG_INVALID", IMMUTABLE, times=9), None),
+    "immutable": (Fault("PUT", "/app/manifests/", 400, "TAG_INVALID", IMMUTABLE, times=9), Conflict),
+    "away": (Fault("PUT", "/app/manifests/", 503, "UNKNOWN", "try later", times=99), Unavailable),
+}
+
+
+@pytest.mark.parametrize(("fault", "error"), FAULTS.values(), ids=FAULTS)
+def test_a_bad_day_of_the_registry(
+    fault: Fault, error: type[Exception] | None, full: str, buildx: Buildx, images: sandbox.Registry, deliver
+) -> None:
+    text, lines = f"{SHELL}RUN echo {secrets.token_hex(4)} > /it\n", list[str]()
+    with faulty(images) as proxy:
+        proxy.faults.append(replace(fault))
+        with pytest.raises(error, match=proxy.host) if error else nullcontext():
+            deliver(text, proxy.host, lines.append, builder=buildx)
+        assert proxy.struck
+    assert len([line for line in lines if "RUN echo" in line and "CACHED" not in line]) == 1
+
+
 @pytest.mark.usefixtures("full")
 def test_an_ignored_dockerfile_is_not_copied(buildx: Buildx, images: sandbox.Registry, deliver, source: Path) -> None:
-    from tests.sandbox import repositories
-
     repositories.commit(source, "main", {".dockerignore": "Dockerfile\nnote\n"}, "chore: ignore it")
     digest = deliver("FROM scratch\nCOPY . /\n", images.host, builder=buildx)
     found = files(images, "app", digest)
