@@ -151,12 +151,6 @@ def installation(
 
 
 @pytest.fixture
-def building(installation: Installation, docker_host: str) -> Installation:
-    """An installation with an engine."""
-    return installation
-
-
-@pytest.fixture
 def on_github(hub: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch) -> GitHub:
     """The installation's repositories, reached over HTTP with a token."""
     settings = {"GITHUB_API_URL": hub.url, "SOURCE_REPO": "acme/flowise", "GITOPS_REPO": "acme/devops"}
@@ -219,14 +213,14 @@ def end_workers(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def served(building: Installation, worker: None, monkeypatch: pytest.MonkeyPatch) -> Installation:
+def served(installation: Installation, worker: None, monkeypatch: pytest.MonkeyPatch) -> Installation:
     """An installation as ``flowise-setup`` leaves it: the workers look the settings up whenever a run starts.
 
     A delivery is one run here, not two as by default.
     """
     monkeypatch.setenv("DISPATCH_VIA", "inline")
     list(set_up(load()))
-    return building
+    return installation
 
 
 @pytest.fixture

@@ -69,10 +69,10 @@ def test_a_missing_dockerfile(installation: Installation, docker_host: str) -> N
     fails(NotFound, "packages/ui/Dockerfile", "flowise-ui")
 
 
-def test_a_failing_build_ends_with_its_own_last_lines(building: Installation) -> None:
+def test_a_failing_build_ends_with_its_own_last_lines(installation: Installation) -> None:
     files = {"packages/server/scripts.sh": "echo compiling; echo 'error TS2304: no such name' >&2; exit 3\n"}
     dockerfile = 'FROM scratch\nCOPY . /\nRUN ["/tools/busybox", "sh", "/packages/server/scripts.sh"]\n'
-    commit(building.source, "main", {**files, "packages/server/Dockerfile": dockerfile}, "feat: break it")
+    commit(installation.source, "main", {**files, "packages/server/Dockerfile": dockerfile}, "feat: break it")
     error = fails(BuildFailed, "flowise-server", "scripts.sh", "exit code: 3", "error TS2304: no such name")
     assert len(str(error).splitlines()) < 30
 
@@ -110,7 +110,7 @@ def test_a_registry_that_does_not_answer(installation: Installation, monkeypatch
 
 
 def test_a_registry_that_wants_credentials(
-    building: Installation, guarded: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    installation: Installation, guarded: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ECR_REGISTRY", guarded.host)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
@@ -123,7 +123,7 @@ def test_a_registry_that_wants_credentials(
     login("wrong-password")
     error = fails(AccessDenied, guarded.host)
     assert "wrong-password" not in str(error)
-    builds = [run for run in building.task_runs() if run["name"].startswith("build-")]
+    builds = [run for run in installation.task_runs() if run["name"].startswith("build-")]
     assert builds[0]["run_count"] == 1, "what is final is said at once"
     login(PASSWORD)
     monkeypatch.setenv("GITOPS_REPO", "nobody/nowhere")

@@ -30,26 +30,26 @@ def log_of(installation: Installation, flow_run: str) -> list[str]:
     return [line["message"] for line in installation.ask("logs/filter", query)]
 
 
-def test_a_run_shows_its_steps_and_its_progress(building: Installation) -> None:
-    commit(building.source, "main", {"packages/components/src/id.ts": secrets.token_hex(8)}, "feat: new")
+def test_a_run_shows_its_steps_and_its_progress(installation: Installation) -> None:
+    commit(installation.source, "main", {"packages/components/src/id.ts": secrets.token_hex(8)}, "feat: new")
     deploy_to_k8s(environment="dev", ref="main")
-    run = build_run(building)
+    run = build_run(installation)
     wanted = {"artifacts": {"flow_run_id": {"any_": [run]}, "type": {"any_": ["progress"]}}}
     names = {f"{phase}-flowise-{image}" for phase in ("build", "push") for image in ("server", "ui")}
 
     def shown() -> dict[str, float]:
-        return {each["key"]: float(each["data"]) for each in building.ask("artifacts/filter", wanted)}
+        return {each["key"]: float(each["data"]) for each in installation.ask("artifacts/filter", wanted)}
 
     until(lambda: shown() == dict.fromkeys(names, 100.0))
     for label in ("server", "ui"):
         ended = re.compile(rf"{label} \| #\d+ DONE \d+\.\ds")
-        until(lambda ended=ended: any(ended.fullmatch(line) for line in log_of(building, run)))
-    assert any(re.match(r"server \| #\d+ .*\bCOPY \. \.", line) for line in log_of(building, run))
+        until(lambda ended=ended: any(ended.fullmatch(line) for line in log_of(installation, run)))
+    assert any(re.match(r"server \| #\d+ .*\bCOPY \. \.", line) for line in log_of(installation, run))
 
 
-def test_a_failed_build_says_at_which_step_and_why(building: Installation) -> None:
+def test_a_failed_build_says_at_which_step_and_why(installation: Installation) -> None:
     nonce = secrets.token_hex(8)
-    commit(building.source, "main", {DOCKERFILE: f"{SHELL}RUN echo {nonce} is wrong; exit 3\n"}, "feat: broken")
+    commit(installation.source, "main", {DOCKERFILE: f"{SHELL}RUN echo {nonce} is wrong; exit 3\n"}, "feat: broken")
     with pytest.raises(BuildFailed) as failure:
         deploy_to_k8s(environment="dev", ref="main")
     said = str(failure.value)

@@ -18,16 +18,16 @@ def sha_of(installation: Installation, ref: str) -> str:
     return git(installation.source, "rev-parse", f"{ref}^{{commit}}").decode().strip()
 
 
-def test_an_older_commit_is_skipped_and_says_so_unless_forced(building: Installation) -> None:
+def test_an_older_commit_is_skipped_and_says_so_unless_forced(installation: Installation) -> None:
     newer = deploy_to_k8s(environment="dev", ref="main")
-    before = head(building.gitops)
+    before = head(installation.gitops)
 
     older = deploy_to_k8s(environment="dev", ref="v1.0.0")
     assert not older.update.changed
-    assert older.update.commit == before == head(building.gitops)
+    assert older.update.commit == before == head(installation.gitops)
     assert newer.sha[:7] in older.update.skipped
     assert "force" in older.update.skipped
-    runs = building.ask("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 2})
+    runs = installation.ask("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 2})
     states = {run["name"]: run["state"] for run in runs}
     assert states[f"dev {older.tag}"]["name"] == "Skipped"
     assert newer.sha[:7] in states[f"dev {older.tag}"]["message"]
@@ -38,7 +38,7 @@ def test_an_older_commit_is_skipped_and_says_so_unless_forced(building: Installa
     assert deploy_to_k8s(environment="dev", ref="main").update.changed, "and forward again"
 
 
-def test_a_commit_on_another_branch_is_not_older(building: Installation) -> None:
+def test_a_commit_on_another_branch_is_not_older(installation: Installation) -> None:
     deploy_to_k8s(environment="dev", ref="main")
     assert deploy_to_k8s(environment="dev", ref="feature/agents").update.changed
 

@@ -14,23 +14,25 @@ from tests.sandbox.github import GitHub
 from tests.sandbox.repositories import commit, head, log
 
 
-def test_both_flows_work_over_https_with_a_token(on_github: GitHub, building: Installation) -> None:
+def test_both_flows_work_over_https_with_a_token(on_github: GitHub, installation: Installation) -> None:
     result = deploy_to_k8s(environment="dev", ref="main")
-    assert head(building.gitops) == result.update.commit
+    assert head(installation.gitops) == result.update.commit
 
-    newest = building.ask("artifacts/filter", {"sort": "CREATED_DESC", "artifacts": {"key": {"any_": ["deploy-dev"]}}})
+    newest = installation.ask(
+        "artifacts/filter", {"sort": "CREATED_DESC", "artifacts": {"key": {"any_": ["deploy-dev"]}}}
+    )
     for repository, sha in (("flowise", result.sha), ("devops", result.update.commit)):
         assert f"/acme/{repository}/commit/{sha})" in newest[0]["data"]
 
 
 def test_a_repository_dispatch_carries_what_the_other_repository_s_workflow_expects(
-    on_github: GitHub, building: Installation
+    on_github: GitHub, installation: Installation
 ) -> None:
-    before = head(building.gitops)
+    before = head(installation.gitops)
     result = deploy_to_k8s(environment="staging", ref="main", dispatch_via="repository-dispatch")
 
     assert (result.dispatched_via, result.update) == ("repository-dispatch", None)
-    assert head(building.gitops) == before, "the rest is the other side's"
+    assert head(installation.gitops) == before, "the rest is the other side's"
     (sent,) = on_github.dispatches
     payload = sent.client_payload
     assert sent.event_type == "flowise-image-updated"
@@ -40,11 +42,11 @@ def test_a_repository_dispatch_carries_what_the_other_repository_s_workflow_expe
     assert (payload["environment"], payload["sha"]) == ("staging", result.sha)
 
     assert update_flowise_deployment(**payload).changed
-    assert f"Source SHA: {result.sha}" in log(building.gitops)[0]["body"]
+    assert f"Source SHA: {result.sha}" in log(installation.gitops)[0]["body"]
 
 
 def test_a_wrong_token_is_final_and_stays_secret(
-    on_github: GitHub, building: Installation, monkeypatch: pytest.MonkeyPatch
+    on_github: GitHub, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITOPS_TOKEN", "ghp_wrong_wrong_wrong")
     with pytest.raises(AccessDenied, match="GITOPS_TOKEN") as caught:
@@ -70,7 +72,7 @@ def digests(amazon: Ecr, repository: str) -> dict[str, str]:
     return {tag: digest for tag, digest in tags.items() if not tag.startswith(("inputs-", "buildcache"))}
 
 
-def test_ecr(on_amazon: Ecr, building: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ecr(on_amazon: Ecr, installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFound, match="aws ecr create-repository --repository-name flowise-"):
         deploy_to_k8s(environment="dev", ref="main")
 
@@ -96,14 +98,14 @@ def test_ecr(on_amazon: Ecr, building: Installation, monkeypatch: pytest.MonkeyP
         AwsCredentials.delete("flowise")
 
 
-def test_immutable_tags_in_ecr(on_amazon: Ecr, building: Installation, tmp_path: Path) -> None:
+def test_immutable_tags_in_ecr(on_amazon: Ecr, installation: Installation, tmp_path: Path) -> None:
     on_amazon.create("flowise-server", "flowise-ui", immutable=True, movable=())
     first = deploy_to_k8s(environment="dev", ref="main")
     assert "latest" in first.server.tags
     again = deploy_to_k8s(environment="dev", ref="main")
     assert again.server.tags == first.server.tags
 
-    commit(building.source, "main", {"packages/components/src/id.ts": f"// {tmp_path}\n"}, "feat: another")
+    commit(installation.source, "main", {"packages/components/src/id.ts": f"// {tmp_path}\n"}, "feat: another")
     second = deploy_to_k8s(environment="dev", ref="main")
     assert second.server.tags == (second.tag, second.sha), "latest cannot move there"
     assert digests(on_amazon, "flowise-server")["latest"] == first.server.digest

@@ -30,10 +30,10 @@ NAMES = ("flowise-server", "flowise-ui")
 
 
 @pytest.fixture
-def fresh(building: Installation) -> Installation:
+def fresh(installation: Installation) -> Installation:
     """A source whose images nobody has built: the registry and Prefect's results are shared."""
-    change(building, {"packages/components/src/id.ts": f"// {building.source}\n"})
-    return building
+    change(installation, {"packages/components/src/id.ts": f"// {installation.source}\n"})
+    return installation
 
 
 def change(installation: Installation, files: dict[str, str | None]) -> str:

@@ -55,10 +55,10 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_no_secret_reaches_runs_logs_artifacts_events_or_commits(
-    fails: bool, telling: GitHub, building: Installation
+    fails: bool, telling: GitHub, installation: Installation
 ) -> None:
     if fails:
-        hook = building.gitops / "hooks" / "pre-receive"
+        hook = installation.gitops / "hooks" / "pre-receive"
         hook.parent.mkdir(exist_ok=True)
         hook.write_text(f"#!/bin/sh\necho 'no: {TOKEN}' >&2\nexit 1\n")
         hook.chmod(0o755)
@@ -69,11 +69,11 @@ def test_no_secret_reaches_runs_logs_artifacts_events_or_commits(
         assert not [form for form in FORMS if form in "".join(told) or form.encode() in pickle.dumps(caught.value)]
     else:
         assert deploy_to_k8s(environment="dev", ref="main").update.changed
-    until(lambda: "acme/devops" in kept(building)["logs"])  # logs arrive some seconds after the run
-    told = kept(building)
-    home = building.server.home
+    until(lambda: "acme/devops" in kept(installation)["logs"])  # logs arrive some seconds after the run
+    told = kept(installation)
+    home = installation.server.home
     files = {str(path): path.read_bytes().decode(errors="replace") for path in home.rglob("*") if path.is_file()}
     assert [path for path in files if "/storage/" in path], "results were kept"
-    told |= files | {"commits": git(building.gitops, "log", "-p").decode()}
+    told |= files | {"commits": git(installation.gitops, "log", "-p").decode()}
     assert "flowise-server" in told["artifacts"]
     assert not [(kind, form) for kind, text in told.items() for form in FORMS if form in text]
