@@ -3,7 +3,8 @@
 import hashlib
 import re
 from contextlib import closing
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.context import TaskRunContext
@@ -12,7 +13,6 @@ from prefect.runtime import flow_run
 
 from tasks.clients import files_elsewhere, image_in_registry, registry
 from tasks.core.build.context import Source
-from tasks.core.build.tags import point_tags
 from tasks.core.images import ImageSpec
 from tasks.core.models import Build, Target
 from tasks.core.registry.oci import Registry
@@ -22,6 +22,9 @@ from tasks.runtime.log import info
 from tasks.runtime.progress import progress_artifacts
 from tasks.runtime.retries import RETRIES
 from tasks.runtime.skipped import skipped
+
+if TYPE_CHECKING:
+    from tasks.core.build.publish import Options
 
 
 def build_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -80,7 +83,7 @@ def build_image(image: ImageSpec, target: Target, source: Source, force: bool, l
             return found
         with one_build_of(image.name, inputs):  # another run may have built it meanwhile
             found = None if force else _same(connected, image, inputs)
-            return found or _built(connected, image, target, source, inputs, force, label)
+            return found or _built(connected, image, target, source, _options(inputs, force), label)
 
 
 def _same(connected: Registry, image: ImageSpec, inputs: str) -> Build | None:
@@ -91,24 +94,29 @@ def _same(connected: Registry, image: ImageSpec, inputs: str) -> Build | None:
     return Build(repository=image.name, digest=digest, flow_run=flow_run.id, reused=f"same inputs as {inputs}")
 
 
-def _built(  # noqa: PLR0913 - not grouped yet
-    connected: Registry, image: ImageSpec, target: Target, source: Source, inputs: str, force: bool, label: str
-) -> Build:
+def _options(inputs: str, force: bool) -> "Options":
     from tasks.builder import builder  # noqa: PLC0415 - Docker's SDK is only loaded to build
-    from tasks.core.build.publish import Options, build_and_push  # noqa: PLC0415
+    from tasks.core.build.publish import Options  # noqa: PLC0415
 
-    log, settings = info(label), load()
+    settings = load()
     # Under the inputs' tag before all others: a run that is killed in between has not built in vain. One that replaces
     # another gets it last, if at all: it may be immutable.
-    options = Options(
+    return Options(
         settings.build_timeout,
         first="" if force else inputs,
+        last=inputs,
         again=force,
         cache_size=settings.build_cache_gb * 10**9,
         logins=settings.build_logins,
         builder=builder(settings),
     )
-    with progress_artifacts(image.name) as progress:
-        digest = build_and_push(image, target, source, connected, options, log, progress)
-    point_tags(connected, image.name, digest, (inputs,), log)
+
+
+def _built(
+    connected: Registry, image: ImageSpec, target: Target, source: Source, options: "Options", label: str
+) -> Build:
+    from tasks.core.build.publish import build_and_push  # noqa: PLC0415
+
+    with progress_artifacts(image.name) as report:
+        digest = build_and_push(image, target, source, connected, replace(options, report=report), info(label))
     return Build(repository=image.name, digest=digest, flow_run=flow_run.id)

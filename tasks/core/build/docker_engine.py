@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import docker
 import requests
@@ -34,7 +34,23 @@ PUSHED = re.compile(r"\S+: digest: (sha256:[0-9a-f]{64}) size: [0-9]+")
 """The status that ends a push. The containerd image store reports the digest there and nowhere else."""
 
 
-def build(  # noqa: PLR0913 - not grouped yet
+class BuildOptions(TypedDict, total=False):
+    """What a build may have.
+
+    Args:
+        progress: is called with the fraction of the steps that are done.
+        helped: what the build may take from elsewhere.
+        name: what the image is called on the engine; nothing by default.
+        recipe: the Dockerfile, for the lines that are told, and for the progress.
+    """
+
+    progress: Fraction
+    helped: Help
+    name: str
+    recipe: Recipe | None
+
+
+def build(
     client: docker.APIClient,
     image: ImageSpec,
     context: Iterator[bytes] | None,
@@ -42,10 +58,7 @@ def build(  # noqa: PLR0913 - not grouped yet
     *,
     timeout: float,
     log: Log,
-    progress: Fraction = lambda _: None,
-    helped: Help = ALONE,
-    name: str = "",
-    recipe: Recipe | None = None,
+    **options: Unpack[BuildOptions],
 ) -> str:
     """Build with BuildKit and return the image's id in the engine (``sha256:...``).
 
@@ -56,23 +69,21 @@ def build(  # noqa: PLR0913 - not grouped yet
         build_args: values of the Dockerfile's ``ARG``.
         timeout: seconds the build may take.
         log: is called with the lines of progress, as they come.
-        progress: is called with the fraction of the steps that are done.
-        helped: what the build may take from elsewhere.
-        name: what the image is called on the engine; nothing by default.
-        recipe: the Dockerfile, for the lines that are told, and for the progress.
+        options: more, by name.
 
     Raises:
         BuildFailed: the Dockerfile's build failed or took too long; ends with the build's last lines.
         Unavailable: the engine, or a registry the Dockerfile uses, failed.
     """
-    told, started, built = Progress(log, progress, recipe), time.monotonic(), ""
+    progress: Fraction = options.get("progress") or (lambda _: None)
+    told, started, built = Progress(log, progress, options.get("recipe")), time.monotonic(), ""
     params = {
         "dockerfile": image.dockerfile_in_context if context else DOCKERFILE,
         "platform": image.platform,
         "target": image.target,
-        **helped.params(build_args),
+        **options.get("helped", ALONE).params(build_args),
     }
-    if name:
+    if name := options.get("name"):
         params["t"] = name
     if context is None:
         params["remote"] = "client-session"
@@ -149,15 +160,13 @@ def _dockerfile(text: str) -> Iterator[bytes]:
     yield entry.tobuf(tarfile.GNU_FORMAT) + text.encode().ljust(tarfile.BLOCKSIZE, b"\0") + bytes(1024)
 
 
-def push(  # noqa: PLR0913 - not grouped yet
+def push(
     client: docker.APIClient,
     built: str,
     reference: str,
     tag: str,
     auth: Mapping[str, str] | None,
-    log: Log,
-    progress: Fraction = lambda _: None,
-    layers: int = 0,
+    layers: Layers,
 ) -> str:
     """Push an image of the engine and return the digest it has in the registry.
 
@@ -167,14 +176,12 @@ def push(  # noqa: PLR0913 - not grouped yet
         reference: ``registry/repository``.
         tag: the tag to push it under.
         auth: ``username`` and ``password``, or an ``identitytoken``; ``None`` to push without a login.
-        log: is called with each line of progress.
-        progress: is called with the fraction of the layers that are there.
-        layers: how many the image has, if that is known.
+        layers: follows them.
 
     Raises:
         AccessDenied, NotFound, Conflict, Terminal, Unavailable: as the registry answers.
     """
-    digest, pushed = "", Layers(log, progress, layers)
+    digest = ""
     try:
         client.tag(built, reference, tag)
         for record in client.push(reference, tag=tag, auth_config=auth or {}, stream=True, decode=True):
@@ -183,11 +190,10 @@ def push(  # noqa: PLR0913 - not grouped yet
                 raise push_error(f"{reference}:{tag}", record["error"])
             if ended := PUSHED.fullmatch(str(record.get("status", ""))):
                 digest = ended[1]
-            pushed.record(record)
+            layers.record(record)
     except APIError as error:
         raise push_error(f"{reference}:{tag}", str(error.explanation or error)) from None
     if not digest:
         raise Unavailable(f"The push of {reference}:{tag} ended without a digest.")
-    progress(1)
-    log(f"Pushed {reference}:{tag} as {digest}")
+    layers.end(f"Pushed {reference}:{tag} as {digest}")
     return digest

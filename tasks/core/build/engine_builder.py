@@ -17,6 +17,7 @@ from tasks.core.build.buildkit import Help
 from tasks.core.build.buildkit_session import session
 from tasks.core.build.connection import connect, find_engine
 from tasks.core.build.engine_disk import limit_cache, push_as, working_name
+from tasks.core.build.push_progress import Layers
 from tasks.core.build.session_files import Folder
 from tasks.core.errors import AccessDenied, Conflict, DeliveryError, InvalidInput, LoginExpired
 from tasks.core.registry.docker_config import IDENTITY, proxy_arguments
@@ -150,7 +151,7 @@ def _push(
             engine,
             built,
             f"{order.repository}:{tag}",
-            lambda: docker_engine.push(engine, built, order.repository, tag, auth, order.log, progress, layers),
+            lambda: docker_engine.push(engine, built, order.repository, tag, auth, Layers(order.log, progress, layers)),
         )
 
     try:

@@ -26,6 +26,8 @@ class Options:
         cache_size: bytes of build cache that stay on the engine; 0 leaves that to the engine.
         logins: registries besides the image's own whose docker login the build may use.
         builder: what builds it.
+        report: is called with the fraction of the build, and then of the push, that is done.
+        last: a tag to point at it after all others.
     """
 
     timeout: int
@@ -34,16 +36,12 @@ class Options:
     cache_size: int = 0
     logins: Collection[str] = ()
     builder: Builder = field(default_factory=EngineBuilder)
+    report: Report = lambda _phase, _fraction: None
+    last: str = ""
 
 
-def build_and_push(  # noqa: PLR0913 - not grouped yet
-    image: ImageSpec,
-    target: Target,
-    source: Source,
-    registry: Registry,
-    options: Options,
-    log: Log,
-    progress: Report = lambda _phase, _fraction: None,
+def build_and_push(
+    image: ImageSpec, target: Target, source: Source, registry: Registry, options: Options, log: Log
 ) -> str:
     """Build one image of a commit, push it under the target's tags, and return its digest.
 
@@ -57,7 +55,6 @@ def build_and_push(  # noqa: PLR0913 - not grouped yet
         registry: where it goes.
         options: how.
         log: is called with each line of progress.
-        progress: is called with the fraction of the build, and then of the push, that is done.
 
     Raises:
         NotFound: the commit has no such Dockerfile, or the registry no such repository.
@@ -79,7 +76,7 @@ def build_and_push(  # noqa: PLR0913 - not grouped yet
         cache_size=options.cache_size,
         logins=options.logins,
         log=log,
-        report=progress,
+        report=options.report,
     )
     if not order.recipe.dockerfile.standard:
         frontend = order.recipe.dockerfile.frontend
@@ -89,5 +86,5 @@ def build_and_push(  # noqa: PLR0913 - not grouped yet
     digest = options.builder.build_and_push(order)
     if registry.digest(image.name, digest) != digest:
         raise Unavailable(f"{registry.host} doesn't have {image.name}@{digest}, which has just been pushed.")
-    point_tags(registry, image.name, digest, target.tags, log)
+    point_tags(registry, image.name, digest, (*target.tags, *([options.last] if options.last else [])), log)
     return digest

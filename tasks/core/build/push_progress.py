@@ -22,6 +22,11 @@ class Layers:
         self._done: dict[str, float] = {}
         self._status: dict[str, str] = {}
 
+    def end(self, line: str) -> None:
+        """Report the whole image as pushed, with this line."""
+        self._progress(1)
+        self._log(line)
+
     def record(self, record: Mapping[str, Any]) -> None:
         """Take one record of the engine's."""
         layer, status = record.get("id"), str(record.get("status", ""))

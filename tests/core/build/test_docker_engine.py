@@ -15,6 +15,7 @@ import pytest
 
 from tasks.core.build import docker_engine
 from tasks.core.build.connection import connect
+from tasks.core.build.push_progress import Layers
 from tasks.core.errors import (
     AccessDenied,
     BuildFailed,
@@ -256,7 +257,7 @@ def test_a_push_ends_with_its_run(build: Builder) -> None:
     with pytest.raises(Cancelled), work_ends_with_it():
         raise Cancelled
     with ThreadPoolExecutor(1) as builds, pytest.raises(Terminal, match="registry/app:v1 was stopped"):
-        builds.submit(docker_engine.push, engine, "sha256:1", "registry/app", "v1", None, lambda _: None).result()
+        builds.submit(docker_engine.push, engine, "sha256:1", "registry/app", "v1", None, Layers(quiet, quiet)).result()
     with work_ends_with_it():
         pass
 
@@ -383,10 +384,14 @@ PUSHES = {
 """Recorded from Docker 20.10 with overlay2 and from 28.5 with the containerd image store."""
 
 
+def quiet(_: object) -> None:
+    """Follow nothing."""
+
+
 @pytest.mark.parametrize("records", PUSHES.values(), ids=PUSHES)
 def test_each_image_stores_way_to_name_the_digest(records: list[dict]) -> None:
     engine = SimpleNamespace(tag=lambda *_: True, push=lambda *_, **__: iter(records))
-    assert docker_engine.push(engine, "sha256:1", "registry/app", "v1", None, lambda _: None) == DIGEST
+    assert docker_engine.push(engine, "sha256:1", "registry/app", "v1", None, Layers(quiet, quiet)) == DIGEST
 
 
 @pytest.mark.parametrize("said", ["Preparing", f"v1: digest: {DIGEST[:-1]} size: 1", f"said v1: digest: {DIGEST}"])
@@ -394,7 +399,7 @@ def test_a_push_that_ends_without_a_digest(said: str) -> None:
     """No engine does that on purpose: its stream broke off."""
     engine = SimpleNamespace(tag=lambda *_: True, push=lambda *_, **__: iter([{"status": said}]))
     with pytest.raises(Unavailable, match="registry/app:v1"):
-        docker_engine.push(engine, "sha256:1", "registry/app", "v1", None, lambda _: None)
+        docker_engine.push(engine, "sha256:1", "registry/app", "v1", None, Layers(quiet, quiet))
 
 
 def push(
@@ -405,7 +410,7 @@ def push(
     log: Callable[[str], None] = lambda _: None,
 ) -> str:
     with connect(30) as engine:
-        return docker_engine.push(engine, built, reference, tag, auth, log)
+        return docker_engine.push(engine, built, reference, tag, auth, Layers(log, lambda _: None))
 
 
 def slow_step(seconds: float, meanwhile: str = "") -> str:
