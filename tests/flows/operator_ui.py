@@ -101,7 +101,8 @@ class Operator:
         """The dialog of a suspended run."""
         self.sees_state("Suspended")
         self.picks("Resume")
-        dialog = self.page.get_by_role("dialog")
+        button = self.page.get_by_role("button", name="Resume")  # a drop-down that closes is a dialog, too
+        dialog = self.page.get_by_role("dialog").filter(has=button)
         expect(dialog.get_by_role("button", name="Select Decision")).to_be_visible()
         return dialog
 

@@ -171,13 +171,14 @@ def test_only_so_many_bodies_are_held(receiver: Receiver, monkeypatch: pytest.Mo
     address, signature = httpx.URL(receiver.url), "X-Hub-Signature-256: sha256=" + "0" * 64
     head = f"POST /webhooks/github HTTP/1.1\r\nHost: x\r\n{signature}\r\nContent-Length: 1000000\r\n\r\n"
     with ExitStack() as held:
-        for _ in range(2):
-            client = held.enter_context(socket.create_connection((address.host, address.port)))
+        large = [held.enter_context(socket.create_connection((address.host, address.port))) for _ in range(2)]
+        for client in large:
             client.sendall(head.encode() + b"x" * 500_000)
         time.sleep(0.5)
         started = time.monotonic()
         assert receiver.deliver("push", b"x" * 500_000, secret="wrong").status_code == 401
         assert time.monotonic() - started > 1, "there was no room before the time of the first two was up"
+        assert [client.recv(1000).split()[1] for client in large] == [b"400", b"400"], "both are given up"
         for _ in range(3):
             client = held.enter_context(socket.create_connection((address.host, address.port)))
             client.sendall(head.encode() + b"x")

@@ -38,7 +38,8 @@ def postgres_in(folder: Path, port: int | None = None) -> Iterator[tuple[str, "s
         user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
     data, log = folder / "data", folder / "log"
     if not data.exists():
-        options = ["--username=prefect", "--auth=trust", "--no-sync"]
+        # Without a locale in the environment it would be SQL_ASCII, which takes no other characters.
+        options = ["--username=prefect", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
         made: list[str | Path] = [*user, programs / "initdb", "--pgdata", data, *options]
         subprocess.run(made, cwd=folder, check=True, capture_output=True)
     log.unlink(missing_ok=True)

@@ -305,10 +305,10 @@ def test_the_digest_is_the_registrys(
 def test_credentials_are_refused(build: Builder, guarded: Registry, auth: dict[str, str] | None) -> None:
     built = build(f"{SHELL}LABEL a=b\n")
     with pytest.raises(AccessDenied) as failure:
-        push(built, f"{guarded.host}/app", "v1", auth)
-    assert f"{guarded.host}/app:v1" in str(failure.value)
+        push(built, f"{guarded.host}/refused", "v1", auth)
+    assert f"{guarded.host}/refused:v1" in str(failure.value)
     assert "wrong-password" not in str(failure.value)
-    assert guarded.tags("app") == []
+    assert guarded.tags("refused") == []
 
 
 def test_no_registry(build: Builder) -> None:
