@@ -70,7 +70,7 @@ def test_a_lost_run_is_started_again_twice_and_then_ends(state: State[Any], depl
     assert state_of(run).type == StateType.CRASHED
 
 
-@pytest.mark.parametrize("state", [Suspended(timeout_seconds=60), Completed()], ids=lambda state: state.name)
+@pytest.mark.parametrize("state", [Suspended(timeout_seconds=86400), Completed()], ids=lambda state: state.name)
 def test_a_run_that_waits_or_has_ended_is_left_alone(state: State[Any], deployment: UUID) -> None:
     run = made(state, deployment)
     recover(run)
