@@ -16,6 +16,7 @@ from tasks.core.models import DeployPlan, DeployResult, UpdateResult
 from tasks.core.report import outcome
 from tasks.core.report.overview import Waiting
 from tasks.core.text import plain
+from tasks.runtime.flow import remember_failure
 from tasks.runtime.notify import Kind, notify
 from tasks.runtime.quiet import quieten
 from tasks.runtime.web import web
@@ -37,6 +38,7 @@ def concluded(flow: Callable[P, Any]) -> Callable[P, Any]:
                 tell(result)
             return end(result)
         except Exception as error:
+            remember_failure(error)
             with suppress(Exception):  # its summary, whatever is wrong with that, must not hide the failure
                 summarize_failure(flow.__name__, flow_run.parameters, error)
             refresh_status()

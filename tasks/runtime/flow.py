@@ -1,15 +1,19 @@
 """The decorator of this project's flows."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Flow
+from prefect.exceptions import FailedRun
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_failures: ContextVar[list[Exception]] = ContextVar("failures")
 
 
 class DirectFlow(Flow[P, R]):
@@ -22,8 +26,23 @@ class DirectFlow(Flow[P, R]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the signature is the wrapped function's
         """Run the flow in this process and return its result."""
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            return super().__call__(*args, **kwargs)
+        failures: list[Exception] = []
+        mine = _failures.set(failures)
+        try:
+            with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+                return super().__call__(*args, **kwargs)
+        except FailedRun:
+            # The server, too, ends an approval whose time is up; if it is first, the run's state has no exception.
+            if not failures:
+                raise
+            raise failures[-1] from None
+        finally:
+            _failures.reset(mine)
+
+
+def remember_failure(error: Exception) -> None:
+    """Remember what a run that Python code called fails with, whatever state the server has for it."""
+    _failures.get([]).append(error)
 
 
 def flow(name: str, flow_run_name: str | None = None) -> Callable[[Callable[P, R]], Flow[P, R]]:

@@ -7,8 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
+from prefect.runtime import flow_run
+from prefect.states import Failed
 from prefect.variables import Variable
 
 from flows import deploy_to_k8s, update_flowise_deployment
@@ -280,6 +283,17 @@ def test_nobody_in_time_is_rejected(held: Installation, monkeypatch: pytest.Monk
     with pytest.raises(Rejected, match="no one approved it within 1 seconds"):
         update_flowise_deployment("production", "v6")
     assert head(held.gitops) == before
+
+
+def test_the_server_may_notice_first_that_nobody_answered(held: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_first(*_: object) -> None:
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(flow_run.id, Failed(message="The flow was paused and never resumed."), force=True)
+
+    monkeypatch.setenv("APPROVAL_TIMEOUT", "1")
+    monkeypatch.setattr("flows.outcome.refresh_status", fail_first)
+    with pytest.raises(Rejected, match="no one approved it within 1 seconds"):
+        update_flowise_deployment("production", "v6")
 
 
 def test_nothing_to_approve_is_not_asked(held: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,14 +155,14 @@ def configured(kind: type[Configuration], pool: str, values: dict[str, Any]) -> 
     return asyncio.run(resolve())
 
 
-@pytest.mark.parametrize("pool", ["kube-build", "kube-gitops"])
-def test_prefect_makes_a_job_that_kubernetes_takes(
-    fresh: PrefectServer, pool: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if pool == "kube-build":
-        resources = {"resources": {"limits": {"memory": "8Gi"}}}
-        pod = {"nodeSelector": {"pool": "{pool}"}, "containers": [resources]}
-        pools("kubernetes", "kube", {"job_manifest": {"spec": {"template": {"spec": pod}}}}, monkeypatch)
+def test_prefect_makes_jobs_that_kubernetes_takes(fresh: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = {"nodeSelector": {"pool": "{pool}"}, "containers": [{"resources": {"limits": {"memory": "8Gi"}}}]}
+    pools("kubernetes", "kube", {"job_manifest": {"spec": {"template": {"spec": pod}}}}, monkeypatch)
+    for pool in ("kube-build", "kube-gitops"):
+        check_job(pool)
+
+
+def check_job(pool: str) -> None:
     found, attacked = (configured(KubernetesWorkerJobConfiguration, pool, values) for values in ({}, ATTACK))
     assert attacked == found
     assert found.namespace == "kube-delivery"
