@@ -1,7 +1,7 @@
 # make demo   the whole pipeline, end to end, on this machine
 # make ui     the same, and the Prefect UI stays up with both deployments served
 # make replicas  the same with PostgreSQL, Redis, two servers and two workers for each pool
-# make check  lint, types and every test that starts no program, in a minute
+# make check  lint, types and every test that starts no program, in a minute and a half
 # make test   everything tested; make test T=tests/core/git runs a part of it
 # make test-engines, make test-versions  the builds on four Docker Engines; the tests on each Python and Prefect
 # make audit  known vulnerabilities in what production installs
