@@ -5,8 +5,6 @@ import json
 import secrets
 import shutil
 import tarfile
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
@@ -19,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tasks.core.build.buildx import Attestations, Buildx
 from tasks.core.build.buildx_command import Address
-from tasks.core.errors import AccessDenied, BuildFailed, Conflict, InvalidInput, Terminal, Unavailable
+from tasks.core.errors import AccessDenied, BuildFailed, Conflict, InvalidInput, Unavailable
 from tasks.core.images import ImageSpec
 from tasks.core.registry.oci import Registry
 from tasks.core.system.interruption import work_ends_with_it
 from tests.conftest import PASSWORD, USER
+from tests.core.build.cancelled import assert_it_ends_with_its_run
 from tests.core.build.test_engine_builder import order
 from tests.core.conftest import SHELL
 from tests.sandbox import registry as sandbox
@@ -222,28 +221,9 @@ def test_an_ssh_key_is_an_agent_for_its_step(full: str, buildx: Buildx, images: 
     deliver(f'{SHELL}RUN --mount=type=ssh test -S "$SSH_AUTH_SOCK"\n', images.host, builder=given)
 
 
-class Cancelled(BaseException):
-    """As Prefect ends a run: not an ``Exception``."""
-
-
 def test_a_silent_build_ends_with_its_run_and_in_time(full, buildx: Buildx, images: sandbox.Registry, deliver) -> None:
-    begun, failures = threading.Event(), list[str]()
     text = f"{SHELL}RUN echo begun; /bin/busybox sleep 4\n"
-
-    def silent() -> None:
-        with pytest.raises(Terminal) as stopped:
-            deliver(text, images.host, lambda line: begun.set() if line.endswith(" begun") else None, builder=buildx)
-        failures.append(stopped.value.message)
-
-    building = threading.Thread(target=silent)
-    with pytest.raises(Cancelled), work_ends_with_it():
-        building.start()
-        assert begun.wait(60)
-        raise Cancelled
-    started = time.monotonic()
-    building.join()
-    assert time.monotonic() - started < 3
-    assert failures == ["The build of app was stopped, because its run was."]
+    assert_it_ends_with_its_run(lambda log: deliver(text, images.host, log, builder=buildx))
     # Had the step gone on, it would end in this build's time.
     with work_ends_with_it(), pytest.raises(BuildFailed, match="The build of app took longer than 4 seconds"):
         deliver(text, images.host, builder=buildx, timeout=4)

@@ -31,6 +31,7 @@ from tasks.core.images import ImageSpec
 from tasks.core.registry.errors import push_error
 from tasks.core.system.interruption import work_ends_with_it
 from tests.conftest import PASSWORD, USER
+from tests.core.build.cancelled import Cancelled, assert_it_ends_with_its_run
 from tests.sandbox.processes import free_port
 from tests.sandbox.redirects import moved
 from tests.sandbox.registry import Registry
@@ -212,10 +213,6 @@ def test_time_is_limited(build: Builder, meanwhile: str) -> None:
     assert not cached(build, slow)
 
 
-class Cancelled(BaseException):
-    """As Prefect ends a run: not an ``Exception``."""
-
-
 def test_stops_when_its_caller_does(build: Builder) -> None:
     slow = slow_step(3)
 
@@ -230,23 +227,8 @@ def test_stops_when_its_caller_does(build: Builder) -> None:
 
 
 def test_a_silent_build_ends_with_its_run(build: Builder) -> None:
-    begun, slow, failures = threading.Event(), slow_step(5), []
-
-    def silent() -> None:
-        try:
-            build(slow, log=lambda line: begun.set() if line.endswith(" begun") else None)
-        except Terminal as failure:
-            failures.append(failure.message)
-
-    building = threading.Thread(target=silent)
-    with pytest.raises(Cancelled), work_ends_with_it():
-        building.start()
-        assert begun.wait(60)
-        raise Cancelled
-    started = time.monotonic()
-    building.join()
-    assert time.monotonic() - started < 3
-    assert failures == ["The build of app was stopped, because its run was."]
+    slow = slow_step(5)
+    assert_it_ends_with_its_run(lambda log: build(slow, log=log))
     time.sleep(5.5)
     with work_ends_with_it():  # the next run of this process
         assert not cached(build, slow)
