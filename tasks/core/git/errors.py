@@ -39,7 +39,16 @@ WANTS_PULL_REQUEST = Meaning(
     "{url} refused the push: {said}",
     "Add the environment to PULL_REQUESTS (on GitHub), or allow the account that pushes to write to this branch.",
 )
+WANTS_CHECKS = Meaning(
+    PushRefused,
+    "{url} refused the push: {said}",
+    "Only a pull request can have checks: add the environment to PULL_REQUESTS (on GitHub), or let the account that "
+    "pushes bypass the rule.",
+)
 WANTS_SIGNATURE = Meaning(PushRefused, "{url} refused the push: {said}", "Set COMMIT_SIGNING_KEY.")
+WANTS_MESSAGE = Meaning(
+    PushRefused, "{url} refused the push: {said}", "Set COMMIT_PREFIX or COMMIT_LINES to what the server asks for."
+)
 WANTS_AUTHOR = Meaning(
     PushRefused, "{url} refused the push: {said}", "Set COMMIT_AUTHOR to a name and address that the server accepts."
 )
@@ -97,6 +106,11 @@ NOT_GIT = Meaning(
     "What answers at {url} isn't a git server: {said}",
     "Check the URL; an expired token may lead to a page for people to log in.",
 )
+NO_CIPHER = Meaning(
+    InvalidInput,
+    "ssh and {url} have no algorithm in common: {said}",
+    "Allow one that the server offers by an option in GIT_SSH_COMMAND, or have the server updated.",
+)
 NO_SSH = Meaning(InvalidInput, "ssh can't be started for {url}: {said}", "Install an SSH client, or use HTTPS.")
 SHA256 = Meaning(
     InvalidInput,
@@ -127,10 +141,16 @@ ONLY_BY_NAME = r"unadvertised object|want [0-9a-f]+ not valid"
 Table = tuple[tuple[str, Meaning], ...]
 
 DECLINED: Table = (
-    (r"internal api (unreachable|is not accessible)", PASSING),  # GitLab's hook declines then, too
-    (r"pull request|merge request|GH006", WANTS_PULL_REQUEST),
+    # GitLab's and Gitea's own hooks decline the push, too, while what they ask is away.
+    (r"internal (api|server|connection)\b.*(unreachable|not accessible|error)|operation timed out", PASSING),
+    (r"temporarily (read-only|unavailable)", PASSING),
+    (r"pull request|merge (request|queue)", WANTS_PULL_REQUEST),
+    (r"status check", WANTS_CHECKS),
     (r"verified signature|must be signed|(gpg|ssh) signature|signed commits|unsigned", WANTS_SIGNATURE),
+    (r"commit message|message footer|change-id", WANTS_MESSAGE),
     (r"forge (author|committer)|(committer|author)('s)? (e-?mail|name|address)|not registered in your", WANTS_AUTHOR),
+    (r"\bauthor '|private email|email privacy", WANTS_AUTHOR),
+    (r"GH006", WANTS_PULL_REQUEST),
     (r"", REFUSED),
 )
 """What a hook says when it declines a push; any other words are its own, and final."""
@@ -139,10 +159,10 @@ PUSHES: Table = (
     (r"exists; cannot create", IN_THE_WAY),
     (r"no space left|read-only file system|disk quota", PASSING),
     (r"insufficient permission|permission denied", DENIED),
-    (r"non-fast-forward|fetch first|stale info|failed to lock|lock.?fail|cannot lock ref|TF401028", LOST),
+    (r"non-fast-forward|fetch first|stale info|failed to lock|lock.?fail|cannot lock ref|lock error|TF401028", LOST),
     (r"incorrect old value provided|reference already exists", LOST),
     (r"internal (server )?error|time[d ]?.?out|unavailable|temporar|try again|commit_refs|abnormal exit", PASSING),
-    *DECLINED[1:-1],
+    *DECLINED[2:-1],
     (r"TF402455|refs/for/", WANTS_PULL_REQUEST),
     (r"protected|prohibit|not (permitted|allowed|authorized)|violat|den(y|ied)|refus|reject|declin|must", REFUSED),
     (r"GH0\d\d|VS40\d+|TF40\d+|currently checked out|shallow update|funny refname", REFUSED),
@@ -154,6 +174,7 @@ OTHERS: Table = (
     (r"mismatched algorithms|unknown (hash|object) (algorithm|format)|(un|not )support.* object format", SHA256),
     (r"host key verification failed|host identification has changed", UNKNOWN_HOST),
     (r"cannot run .?ssh|ssh: (command )?not found", NO_SSH),
+    (r"unable to negotiate|no matching (host key|cipher|key exchange|mac)", NO_CIPHER),
     (r"certificate|CAfile", UNTRUSTED),
     (r"(HTTP code|response|error:) 407|HTTP code 403 from proxy|CONNECT tunnel failed, response 403", PROXY),
     (r"rate limit|too many requests|returned error: (408|425|429|5\d\d)|HTTP 5\d\d|HTTP code 5\d\d", PASSING),
@@ -164,11 +185,12 @@ OTHERS: Table = (
     (r"dubious ownership", FOREIGN),
     (r"permission (to .* )?denied|insufficient permission|too many authentication", DENIED),
     (r"unauthorized|access denied|public key authentication|invalid key|not authorized|archived", DENIED),
+    (r"not permitted to access|captcha", DENIED),
     (r"read.only|does not have write|write access .*not granted|not allowed to (push|upload|download)", DENIED),
     (r"TF401027|TF400813|denied for writing|access via a deployment key", DENIED),
     (r"credentials for \S+ not found|authorization error", DENIED),
     (r"remote missing object|object does not exist on the server", MISSING),
-    (r"not found|(could|can)\s?not (be found|find)|does not exist|no longer exists|TF401019", MISSING),
+    (r"not found|((could|can)\s?not|unable to) (be found|find)|does not exist|no longer exists|TF401019", MISSING),
     (r"does not appear to be a git repository|returned error: 404|couldn't find remote ref", MISSING),
     (rf"not our ref|{ONLY_BY_NAME}|no such (file|project)", MISSING),
     (r"not valid: is this a git repository|bad line length", NOT_GIT),

@@ -31,6 +31,11 @@ def status(reason: str, said: str = "") -> str:
     return f"{said}To {HTTPS}\n ! [remote rejected] 1a888a0 -> main ({reason})\nerror: failed to push some refs\n"
 
 
+def declined(*said: str) -> str:
+    """A push that a hook of the server's declined."""
+    return status("pre-receive hook declined", "".join(f"remote: {line}\n" for line in said))
+
+
 GITHUB: Rows = [
     (HTTPS, http(403, "remote: Permission to org/devops.git denied to bot.\n"), AccessDenied, "GITOPS_TOKEN"),
     (HTTPS, http(403, "remote: Write access to repository not granted.\n"), AccessDenied, "GITOPS_TOKEN"),
@@ -66,7 +71,50 @@ GITHUB: Rows = [
     (SSH, f"ERROR: Permission to org/devops.git denied to deploy key{READ}", AccessDenied, "SSH key"),
     (SSH, f"git@git.example: Permission denied (publickey).{READ}", AccessDenied, "SSH key"),
     (SSH, f"ERROR: Repository not found.{READ}", NotFound, ""),
+    (SSH, f"ERROR: An IP allow list is on, and 192.0.2.1 is not permitted to access this.{READ}", AccessDenied, ""),
 ]
+
+HOOKS: Rows = [
+    (
+        HTTPS,
+        declined("error: GH013: Rule violations.", "- Changes must go through the merge queue"),
+        PushRefused,
+        "PULL",
+    ),
+    (
+        HTTPS,
+        declined("error: GH006: Protected.", 'error: Required status check "ci" is expected.'),
+        PushRefused,
+        "checks",
+    ),
+    (
+        HTTPS,
+        declined("error: GH006: Protected.", "error: Commits must have verified signatures."),
+        PushRefused,
+        "SIGNING",
+    ),
+    (
+        HTTPS,
+        declined("error: GH006: Protected.", "error: Cannot change this locked branch"),
+        PushRefused,
+        "PULL_REQUESTS",
+    ),
+    (HTTPS, declined("error: GH007: Your push would publish a private email address."), PushRefused, "COMMIT_AUTHOR"),
+    (
+        HTTPS,
+        declined("GitLab: Commit message does not follow the pattern '^JIRA-[0-9]+'"),
+        PushRefused,
+        "COMMIT_PREFIX",
+    ),
+    (HTTPS, declined("GitLab: Author 'ci[bot]' is not a member of team"), PushRefused, "COMMIT_AUTHOR"),
+    (HTTPS, declined("GitLab: Internal API error (502)"), Unavailable, ""),
+    (HTTPS, declined("GitLab: Push operation timed out"), Unavailable, ""),
+    (HTTPS, declined("GitLab: The repository is temporarily read-only. Please try again later."), Unavailable, ""),
+    (HTTPS, declined("Gitea: Internal Server Error", "Error: 500"), Unavailable, ""),
+    (HTTPS, declined("Forgejo: Failed to run a command", "Internal Server Connection Error"), Unavailable, ""),
+    (HTTPS, declined("The branch is frozen until Monday. Fix your commit and try again."), PushRefused, "follow what"),
+]
+"""What hooks of the servers' own say, and why it isn't always final."""
 
 GITLAB: Rows = [
     (HTTPS, f"remote: HTTP Basic: Access denied.\nfatal: Authentication failed for '{HTTPS}/'\n", AccessDenied, ""),
@@ -120,6 +168,7 @@ GITEA: Rows = [
     (SSH, f"Gitea: Key: 5:deploy is not authorized to write to org/devops.{READ}", AccessDenied, "SSH key"),
     (SSH, f"Forgejo: User permission denied for writing.{READ}", AccessDenied, "SSH key"),
     (SSH, f"Gitea: Cannot find repository: org/devops{READ}", NotFound, ""),
+    (SSH, f"Forgejo: Unable to find a repository with that name{READ}", NotFound, ""),
 ]
 
 BITBUCKET: Rows = [
@@ -144,6 +193,7 @@ BITBUCKET: Rows = [
     ),
     (SSH, f"repository access denied. access via a deployment key is read-only.{READ}", AccessDenied, "SSH key"),
     (SSH, f"Unauthorized{READ}", AccessDenied, "SSH key"),
+    (HTTPS, "fatal: remote error: CAPTCHA required\nYour account has been marked so.\n", AccessDenied, "GITOPS_TOKEN"),
     (
         SSH,
         "fatal: remote error: Repository not found\nThe requested repository does not exist, or you do not have "
@@ -209,6 +259,8 @@ GERRIT: Rows = [
         "COMMIT_AUTHOR",
     ),
     (HTTPS, status("failed to lock"), LostRace, ""),
+    (HTTPS, status("lock error: main"), LostRace, ""),
+    (HTTPS, status("commit 1a888a0: missing Change-Id in message footer"), PushRefused, "COMMIT_LINES"),
     (HTTPS, status("internal server error"), Unavailable, ""),
     (SSH, f"fatal: Project not found: org/devops{READ}", NotFound, ""),
     (SSH, "fatal: remote error: want 1a888a0ec8ebaf6721375ad464d027ad890b1c8a not valid\n", NotFound, ""),
@@ -249,6 +301,7 @@ EVERY: Rows = [
     (HTTPS, "error: RPC failed; curl 56 Recv failure\nfatal: early EOF\n", Unavailable, ""),
     (SSH, f"Host key verification failed.{READ}", AccessDenied, "known_hosts"),
     (SSH, f"ssh: connect to host git.example port 22: Connection timed out{READ}", Unavailable, ""),
+    (SSH, f"Unable to negotiate: no matching host key type found. Their offer: ssh-rsa{READ}", InvalidInput, "GIT_SSH"),
     (SSH, f"kex_exchange_identification: Connection closed by remote host{READ}", Unavailable, ""),
     (SSH, "error: cannot run ssh: No such file or directory\nfatal: unable to fork\n", InvalidInput, "SSH client"),
     (FILE, f"fatal: '/srv/devops.git' does not appear to be a git repository{READ}", NotFound, ""),
@@ -265,6 +318,7 @@ EVERY: Rows = [
         pytest.param(*row, id=f"{name}-{number}")
         for name, rows in (
             ("github", GITHUB),
+            ("hooks", HOOKS),
             ("gitlab", GITLAB),
             ("gitea", GITEA),
             ("bitbucket", BITBUCKET),
