@@ -99,12 +99,9 @@ def _options(inputs: str, force: bool) -> "Options":
     from tasks.core.build.publish import Options  # noqa: PLC0415
 
     settings = load()
-    # Under the inputs' tag before all others: a run that is killed in between has not built in vain. One that replaces
-    # another gets it last, if at all: it may be immutable.
     return Options(
         settings.build_timeout,
-        first="" if force else inputs,
-        last=inputs,
+        inputs=inputs,
         again=force,
         cache_size=settings.build_cache_gb * 10**9,
         logins=settings.build_logins,
@@ -119,4 +116,4 @@ def _built(
 
     with progress_artifacts(image.name) as report:
         digest = build_and_push(image, target, source, connected, replace(options, report=report), info(label))
-    return Build(repository=image.name, digest=digest, flow_run=flow_run.id)
+    return Build(repository=image.name, digest=digest, flow_run=flow_run.id, again=options.again)

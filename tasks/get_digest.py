@@ -27,7 +27,7 @@ def get_digest(build: Build, target: Target) -> BuiltImage | None:
 
     Raises:
         Unavailable: the registry gives no answer, or does not know yet what this run pushed.
-        Conflict: a tag is immutable and means another image.
+        Conflict: the release's tag is immutable and means another image, which was not to be built again.
         AccessDenied: the registry refuses the credentials.
     """
     log, settings = info(), load()
@@ -39,7 +39,8 @@ def get_digest(build: Build, target: Target) -> BuiltImage | None:
                 raise Unavailable(f"{connected.host} does not show {build.repository}@{build.digest} yet.")
             log("%s@%s was built before, but the registry has it no longer", build.repository, build.digest)
             return None
-        tags = point_tags(connected, build.repository, build.digest, target.tags, log)
+        claimed = "" if build.again else target.tag
+        tags = point_tags(connected, build.repository, build.digest, target.tags, log, claimed=claimed)
         name = f":{target.tag}" if target.tag in tags else f"@{build.digest}"
         uri = f"{connected.host}/{build.repository}{name}"
     log("%s is %s%s", uri, build.digest, f", not built again: {reused}" if reused else "")

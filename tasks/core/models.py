@@ -176,13 +176,15 @@ class Target(Value):
 class Build(Value):
     """What is in the registry for a commit, as Prefect caches it.
 
-    ``flow_run`` is the run that built it, or found it there; ``reused`` says then why nothing was built.
+    ``flow_run`` is the run that built it, or found it there; ``reused`` says then why nothing was built. ``again`` says
+    that it was built again on purpose, so that the commit's tags may mean the image before it.
     """
 
     repository: str
     digest: Digest
     flow_run: str | None
     reused: str = ""
+    again: bool = False
 
 
 class BuiltImage(Value):

@@ -11,7 +11,7 @@ from tasks.core.errors import AccessDenied, NotFound
 from tests.flows.conftest import Installation
 from tests.sandbox.ecr import Ecr
 from tests.sandbox.github import GitHub
-from tests.sandbox.repositories import commit, head, log
+from tests.sandbox.repositories import commit, head, log, show
 
 
 def test_both_flows_work_over_https_with_a_token(on_github: GitHub, installation: Installation) -> None:
@@ -110,3 +110,11 @@ def test_immutable_tags_in_ecr(on_amazon: Ecr, installation: Installation, tmp_p
     assert second.server.tags == (second.tag, second.sha), "latest cannot move there"
     assert digests(on_amazon, "flowise-server")["latest"] == first.server.digest
     assert digests(on_amazon, "flowise-server")[second.tag] == second.server.digest
+
+    third = deploy_to_k8s(environment="dev", ref="main", force=True)
+    assert third.server.digest not in (first.server.digest, second.server.digest)
+    assert third.server.uri.endswith(f"/flowise-server@{third.server.digest}"), "the tags stay with the image before"
+    assert third.server.digest in show(
+        installation.gitops, "main", "argocd/apps/flowise/overlays/dev/kustomization.yaml"
+    )
+    assert not deploy_to_k8s(environment="dev", ref="main").server.built, "what was built again is cached as such"

@@ -1,5 +1,6 @@
 """An image of a commit, built and pushed."""
 
+import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,23 +22,21 @@ class Options:
 
     Args:
         timeout: seconds the build may take.
-        first: the tag to push it under before the others; the full sha by default.
+        inputs: the tag of what it is made of.
         again: execute every step, and pull base images, whatever is in a cache.
         cache_size: bytes of build cache that stay on the engine; 0 leaves that to the engine.
         logins: registries besides the image's own whose docker login the build may use.
         builder: what builds it.
         report: is called with the fraction of the build, and then of the push, that is done.
-        last: a tag to point at it after all others.
     """
 
     timeout: int
-    first: str = ""
+    inputs: str = ""
     again: bool = False
     cache_size: int = 0
     logins: Collection[str] = ()
     builder: Builder = field(default_factory=EngineBuilder)
     report: Report = lambda _phase, _fraction: None
-    last: str = ""
 
 
 def build_and_push(
@@ -47,6 +46,9 @@ def build_and_push(
 
     Whatever would stop the push or the build is asked for first, so that nothing is built in vain. What the builder
     has built of the image before, or another machine's last one has, is not built again.
+
+    It is pushed under the tag of its inputs before all others: a run that is killed in between has not built in vain.
+    One that was built again is pushed under a tag of its own, because all others may be immutable.
 
     Args:
         image: what to build.
@@ -60,7 +62,7 @@ def build_and_push(
         NotFound: the commit has no such Dockerfile, or the registry no such repository.
         InvalidInput: the builder can't build it.
         BuildFailed: as the Dockerfile's build says.
-        Conflict: a tag other than ``latest`` is immutable and means another image.
+        Conflict: the release's tag is immutable and means another image, which was not to be built again.
         AccessDenied, Terminal, Unavailable: as the registry, the git server or the engine answers.
     """
     registry.check(image.name)
@@ -70,7 +72,7 @@ def build_and_push(
         context=partial(source.context, image),
         arguments=image.arguments(target.node_version),
         registry=registry,
-        tag=options.first or target.tags[-1],
+        tag=_first(target, options),
         timeout=options.timeout,
         again=options.again,
         cache_size=options.cache_size,
@@ -86,5 +88,12 @@ def build_and_push(
     digest = options.builder.build_and_push(order)
     if registry.digest(image.name, digest) != digest:
         raise Unavailable(f"{registry.host} doesn't have {image.name}@{digest}, which has just been pushed.")
-    point_tags(registry, image.name, digest, (*target.tags, *([options.last] if options.last else [])), log)
+    tags = (*target.tags, *([options.inputs] if options.inputs else []))
+    point_tags(registry, image.name, digest, tags, log, claimed="" if options.again else target.tag)
     return digest
+
+
+def _first(target: Target, options: Options) -> str:
+    if options.again:
+        return f"{target.tags[-1]}-again-{secrets.token_hex(4)}"
+    return options.inputs or target.tags[-1]

@@ -2,28 +2,43 @@
 
 from collections.abc import Callable, Sequence
 
-from tasks.core.build.inputs import PREFIX
 from tasks.core.errors import Conflict, LimitReached
-from tasks.core.registry.oci import MOVING, Registry
+from tasks.core.registry.oci import Registry
 
 
 def point_tags(
-    registry: Registry, repository: str, digest: str, tags: Sequence[str], log: Callable[[str], None]
+    registry: Registry,
+    repository: str,
+    digest: str,
+    tags: Sequence[str],
+    log: Callable[[str], None],
+    *,
+    claimed: str = "",
 ) -> tuple[str, ...]:
     """Make these tags mean this digest, without sending a layer, and return those that do.
 
-    Where the repository's tags are immutable, ``latest`` and the tag of an image's inputs stay as they are, with a line
-    in the log; so do all tags where the registry takes no more of them for one image.
+    What is deployed is the digest. So a tag that is immutable and means another image stays as it is, with a line in
+    the log, and so do all tags where the registry takes no more of them for one image.
+
+    Args:
+        registry: where the image is.
+        repository: its repository there.
+        digest: its digest.
+        tags: the tags.
+        log: is called with each line.
+        claimed: the one of them that must not mean another image.
 
     Raises:
         NotFound: the registry does not have the digest.
-        Conflict: another tag is immutable and means another image.
+        Conflict: the claimed tag is immutable and means another image.
         AccessDenied, Unavailable: as the registry answers.
     """
-    return tuple(tag for tag in tags if _point(registry, repository, digest, tag, log))
+    return tuple(tag for tag in tags if _point(registry, repository, digest, tag, log, tag == claimed))
 
 
-def _point(registry: Registry, repository: str, digest: str, tag: str, log: Callable[[str], None]) -> bool:
+def _point(
+    registry: Registry, repository: str, digest: str, tag: str, log: Callable[[str], None], claimed: bool
+) -> bool:
     if registry.digest(repository, tag) == digest:
         return True
     try:
@@ -32,8 +47,7 @@ def _point(registry: Registry, repository: str, digest: str, tag: str, log: Call
         log(f"{limit.message} {limit.hint}")
         return False
     except Conflict as conflict:
-        # Inputs get another image only where one was built again on purpose: the one before is as good.
-        if tag != MOVING and not tag.startswith(PREFIX):
+        if claimed:
             raise
         log(f"{conflict.message} It stays as it is.")
         return False

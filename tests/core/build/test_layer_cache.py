@@ -65,17 +65,26 @@ def test_a_fresh_engine_builds_only_what_changed(
     assert not any(PASSWORD in line for line in first + again + same)
 
 
-def test_the_same_image_again(private: PrivateEngine, fresh: Registry, deliver: Callable, tmp_path: Path) -> None:
+def timeless(config: dict) -> dict:
+    """An image's config without the times: Docker 28's overlay2 gives imported steps the time of their import."""
+    history = [{key: value for key, value in step.items() if key != "created"} for step in config["history"]]
+    return {**config, "created": "", "history": history}
+
+
+def test_the_same_image_again(private: PrivateEngine, fresh: Registry, deliver: Callable) -> None:
     """What is kept for others is in an image of its own, and changes nothing in the one that is deployed."""
     dockerfile = f"{SHELL}RUN echo base > /base\nENV A=b\nCMD true\n"
-    first = deliver(dockerfile, fresh.host)
+    deliver(dockerfile, fresh.host)
+    first = fresh.config("app", "latest")
     assert "moby.buildkit.cache.v0" not in fresh.config("app", "latest")
     assert "moby.buildkit.cache.v0" in fresh.config("app", "buildcache")
     layers = [layer["digest"] for layer in fresh.manifest("app", "latest")["layers"]]
     assert layers == [layer["digest"] for layer in fresh.manifest("app", "buildcache")["layers"]]
     assert fresh.config("app", "latest")["config"]["Cmd"][-1] == "true"
     deliver(dockerfile + "LABEL other=one\n", fresh.host)  # another image's cache is then looked into
-    assert deliver(dockerfile, fresh.host) == first
+    deliver(dockerfile, fresh.host)
+    assert timeless(fresh.config("app", "latest")) == timeless(first)
+    assert layers == [layer["digest"] for layer in fresh.manifest("app", "latest")["layers"]]
 
 
 def test_without_that_image_nothing_is_cached(private: PrivateEngine, fresh: Registry, deliver: Callable) -> None:

@@ -149,14 +149,15 @@ class Immutable:
         raise Conflict(f"{repository}:{tag} is immutable.")
 
 
-def test_only_latest_may_stay_behind() -> None:
+def test_only_the_claimed_tag_may_not_stay_behind() -> None:
     lines: list[str] = []
-    assert point_tags(Immutable(), "app", f"sha256:{'1' * 64}", ("v1", "latest"), lines.append) == ("v1", "latest")
+    same, other = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
+    assert point_tags(Immutable(), "app", same, ("v1", "latest"), lines.append, claimed="v1") == ("v1", "latest")
     assert lines == []
-    assert point_tags(Immutable(), "app", f"sha256:{'2' * 64}", ("latest",), lines.append) == ()
-    assert lines == ["app:latest is immutable. It stays as it is."]
+    assert point_tags(Immutable(), "app", other, ("latest", "sha"), lines.append, claimed="v1") == ()
+    assert lines == [f"app:{tag} is immutable. It stays as it is." for tag in ("latest", "sha")]
     with pytest.raises(Conflict, match="app:v1"):
-        point_tags(Immutable(), "app", f"sha256:{'2' * 64}", ("v1", "latest"), lines.append)
+        point_tags(Immutable(), "app", other, ("v1", "latest"), lines.append, claimed="v1")
 
 
 def test_a_build_gets_the_logins_that_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -35,10 +36,10 @@ def published(
     """Build and push the server of a commit."""
     monkeypatch.setenv("DOCKER_HOST", ecr_engine)
 
-    def publish(sha: str, log: Callable[[str], None] = lambda _: None) -> str:
+    def publish(sha: str, log: Callable[[str], None] = lambda _: None, **options: Any) -> str:
         target = target_of(sha)
         with asking(amazon) as ecr, checkout(git.Remote(str(source)), sha, tmp_path) as commit:
-            return build_and_push(SERVER, target, commit, ecr, Options(60), log)
+            return build_and_push(SERVER, target, commit, ecr, Options(60, **options), log)
 
     return publish
 
@@ -203,7 +204,22 @@ def test_immutable_tags(amazon: sandbox.Ecr, source: Path, published: Callable[.
         f"dev-{newer[:7]}": second,
         newer: second,
     }
-    assert published(older) == first  # once more: nothing in the way
+
+
+def test_an_image_that_is_built_again_beside_immutable_tags(
+    amazon: sandbox.Ecr, source: Path, published: Callable[..., str]
+) -> None:
+    amazon.create(SERVER.name, immutable=True)
+    sha, lines = repositories.head(source), list[str]()
+    first = published(sha, inputs="inputs-1")
+    again = published(sha, lines.append, inputs="inputs-1", again=True)
+    assert again != first
+    tags = described(amazon)
+    own = [tag for tag, digest in tags.items() if digest == again]
+    assert [re.sub("[0-9a-f]{8}$", "", tag) for tag in own] == [f"{sha}-again-"]
+    assert tags == {f"dev-{sha[:7]}": first, sha: first, "inputs-1": first, own[0]: again}
+    stayed = [line for line in lines if line.endswith("It stays as it is.")]
+    assert [line.split()[0].rpartition(":")[2] for line in stayed] == [f"dev-{sha[:7]}", sha, "inputs-1"]
 
 
 def test_a_commits_tag_that_means_another_image(
