@@ -74,7 +74,7 @@ def deploy_to_k8s(  # noqa: PLR0913 - the flow's contract
         tag_version: Goes in front of the tag, such as v1.2.0 in v1.2.0-f3a21bc; letters, digits and . _ - alone.
         dispatch_via: How the second flow is reached; None for the setting DISPATCH_VIA.
         force: Build again what was built before, and replace a newer source commit by an older one.
-        actor: Who asked for it, such as Lan; None for who started the run.
+        actor: Who asked for it, such as Lan; empty for who started the run.
         dry_run: Only show which images would be built and which commits would arrive; nothing is pushed or sent.
 
     Raises:

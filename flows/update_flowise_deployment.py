@@ -34,10 +34,10 @@ def update_flowise_deployment(  # noqa: PLR0913 - the flow's contract
         environment: The overlay to update.
         tag: The images' tag, such as f3a21bc or v1.2.0-f3a21bc; used where there is no digest.
         sha: The source commit the images were built from, 7 to 40 characters such as f3a21bc.
-        server_digest: Digest of flowise-server, sha256: and 64 characters; None to deploy by tag.
+        server_digest: Digest of flowise-server, sha256: and 64 characters; empty to deploy by tag.
         ui_digest: Digest of flowise-ui, in the same way.
         actor: Who asked for it, such as Lan.
-        workflow_run_id: The run that built the images; None for this run.
+        workflow_run_id: The run that built the images; empty for this run.
         force: Also replace a newer source commit by an older one.
         dry_run: Only show what would be written.
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from pydantic.dataclasses import dataclass
 
 from tasks.core.errors import InvalidInput
+from tasks.core.form import Plain, text
 from tasks.core.text import LINE
 
 IMAGES = {"server": "Server", "ui": "UI"}
@@ -75,18 +76,23 @@ def _empty_is_none(value: object) -> object:
     return None if value == "" else value
 
 
-Tag = Annotated[str, Field(pattern=rf"^{TAG_PATTERN}$")]
-Digest = Annotated[str, Field(pattern=rf"^{DIGEST_PATTERN}$")]
-Ref = Annotated[str, Field(pattern=REF_PATTERN)]
-Line = Annotated[str, Field(max_length=LINE, pattern=LINE_PATTERN), AfterValidator(_one_printable_line)]
+_TAG = "letters, digits and . _ - alone, such as v1.2.0"
+_DIGEST = "sha256: and 64 digits or letters from a to f"
+_SHA = "a commit, 7 to 40 digits or letters from a to f, such as f3a21bc"
+_LINE = "one line of printable text, such as a name"
+
+Tag = Annotated[str, text(rf"^{TAG_PATTERN}$", _TAG)]
+Digest = Annotated[str, text(rf"^{DIGEST_PATTERN}$", _DIGEST)]
+Ref = Annotated[str, text(REF_PATTERN, "a branch, tag or commit, such as main, v1.2.0 or f3a21bc")]
+Line = Annotated[str, text(LINE_PATTERN, _LINE, max_length=LINE), AfterValidator(_one_printable_line)]
 
 
 # The patterns let "" through, so that a JSON schema made of them (the Run form's) does, too.
 _Optional = BeforeValidator(_empty_is_none)
-OptionalTag = Annotated[Annotated[str, Field(pattern=rf"^({TAG_PATTERN})?$")] | None, _Optional]
-OptionalSha = Annotated[Annotated[str, Field(pattern=rf"^({SHA_PATTERN})?$")] | None, _Optional]
-OptionalDigest = Annotated[Annotated[str, Field(pattern=rf"^({DIGEST_PATTERN})?$")] | None, _Optional]
-OptionalLine = Annotated[Line | None, _Optional]
+OptionalTag = Annotated[Annotated[str, text(rf"^({TAG_PATTERN})?$", _TAG)] | None, _Optional, Plain()]
+OptionalSha = Annotated[Annotated[str, text(rf"^({SHA_PATTERN})?$", _SHA)] | None, _Optional, Plain()]
+OptionalDigest = Annotated[Annotated[str, text(rf"^({DIGEST_PATTERN})?$", _DIGEST)] | None, _Optional, Plain()]
+OptionalLine = Annotated[Line | None, _Optional, Plain()]
 
 
 class Value(BaseModel):

@@ -103,4 +103,13 @@ def test_the_form_knows_its_values(served: Installation) -> None:
     fields = schema["properties"]
     assert fields["environment"]["enum"] == ["dev", "staging", "production"]
     assert all(field.get("description") for field in fields.values())
-    assert PROJECT.joinpath("prefect.yaml").exists()
+
+
+def test_the_api_takes_null_for_text_that_may_be_empty(served: Installation) -> None:
+    api = served.server.api_url
+    found = httpx.get(f"{api}/deployments/name/deploy-to-k8s/deploy-to-k8s", trust_env=False).json()
+    later = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2100-01-01T00:00:00Z"}}
+    body = {"parameters": {"tag_version": None, "dispatch_via": None, "actor": None}, "state": later}
+    made = httpx.post(f"{api}/deployments/{found['id']}/create_flow_run", json=body, trust_env=False)
+    assert made.status_code == 201, made.text
+    httpx.delete(f"{api}/flow_runs/{made.json()['id']}", trust_env=False).raise_for_status()

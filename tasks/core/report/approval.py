@@ -10,7 +10,7 @@ from tasks.core.errors import Rejected
 from tasks.core.gitops import source_commits
 from tasks.core.models import Approval, ImageUpdate, UpdateResult
 from tasks.core.report import markdown, outcome
-from tasks.core.text import LINE, code, fenced, literal, one_line
+from tasks.core.text import LINE, code, literal, one_line
 
 APPROVE, REJECT = "Approve", "Reject"
 """The two decisions."""
@@ -52,14 +52,8 @@ def request(
         f"Asked for by {literal(update.actor or 'an unknown caller')}. {how}\n\n"
         f"{markdown.origin(planned)}"
         f"## Source commits\n\n{source_commits.markdown(planned.replaces, update.sha or '', source, work_dir)}\n\n"
-        f"## Images\n\n{markdown.changes(planned.changes)}\n{_digests(planned)}{markdown.effect(planned)}"
+        f"## Images\n\n{markdown.changes(planned.changes)}\n{markdown.effect(planned)}"
     )
-
-
-def _digests(planned: UpdateResult) -> str:
-    """Each new digest on a line of its own, in a block that scrolls: the dialog cuts longer words off."""
-    lines = [f"{each.new.name}\n{each.new.digest}" for each in planned.changes if each.new.digest]
-    return f"Digests:\n\n{fenced(chr(10).join(lines), 'text')}\n" if lines else ""
 
 
 def seal(secret: str, *parts: str) -> str:

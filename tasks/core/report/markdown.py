@@ -1,5 +1,6 @@
 """Results as Markdown that a person likes to read."""
 
+import re
 from collections.abc import Sequence
 
 from tasks.core.models import (
@@ -15,6 +16,8 @@ from tasks.core.models import (
 from tasks.core.report.overview import age, now
 from tasks.core.text import code, fenced, literal
 
+WHOLE_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
+
 
 def deployed(result: DeployResult) -> str:
     """Return the first flow's summary: the images, and how the second flow was told."""
@@ -29,7 +32,7 @@ def planned(plan: DeployPlan) -> str:
     """Return what a delivery would do: which images it would build and why, and what it would replace."""
     rows = "".join(
         f"- {code(each.repository)} would be {'used again' if each.digest else '**built**'}: {literal(each.why)}\n"
-        + (f"\n    `{each.digest}`\n" if each.digest else "")
+        + (f"\n    {halves(each.digest)}\n" if each.digest else "")
         for each in plan.images
     )
     update = plan.update
@@ -123,7 +126,7 @@ def effect(result: UpdateResult) -> str:
 
 
 def _object(change: ObjectChange) -> str:
-    images = "".join(f"    - {code(old) if old else 'none'} → {code(new)}\n" for old, new in change.images)
+    images = "".join(f"    - {short(old) if old else 'none'} → {short(new)}\n" for old, new in change.images)
     return f"- {code(change.object)} {change.effect}\n{images}"
 
 
@@ -157,10 +160,17 @@ def _image_rows(image: BuiltImage) -> str:
 
 def whole(image: ImageRef | None) -> str:
     """Return an image with its whole digest: the approver has to be able to compare it."""
-    return "not there" if image is None else code(str(image))
+    if image is None:
+        return "not there"
+    return f"{code(image.new_name or image.name)} {halves(image.digest)}" if image.digest else code(str(image))
 
 
-def short(image: ImageRef) -> str:
+def halves(digest: str) -> str:
+    """Return a digest in two words: Prefect's pages and dialogs are narrower than it is, and cut off long words."""
+    middle = len("sha256:") + 32
+    return " ".join(filter(None, (code(digest[:middle]), code(digest[middle:]))))
+
+
+def short(image: str) -> str:
     """Return an image as a person tells it from another one: of its digest the first twelve characters."""
-    digest = image.digest or ""
-    return code(f"{str(image).removesuffix(digest)}{digest[: len('sha256:') + 12]}")
+    return code(WHOLE_DIGEST.sub(r"\1", image))

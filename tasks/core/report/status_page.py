@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from tasks.core.gitops.ledger import Deployment
 from tasks.core.gitops.status import Ahead, Entry, EnvironmentStatus
-from tasks.core.models import IMAGES, ImageRef
+from tasks.core.models import IMAGES
 from tasks.core.report.links import Web
 from tasks.core.report.markdown import short
 from tasks.core.report.overview import HAND, Health, Overview, age, arriving
@@ -69,7 +69,7 @@ def _waiting(view: Overview) -> Iterable[str]:
 
 
 def _images(each: EnvironmentStatus) -> str:
-    images = "\n".join(f"- {short(image)}" for image in each.images) or "- no images"
+    images = "\n".join(f"- {short(str(image))}" for image in each.images) or "- no images"
     return f"## Images of {each.environment}\n\n{images}"
 
 
@@ -107,4 +107,4 @@ def what(each: Deployment) -> str:
 
 
 def _short(digest: str) -> str:
-    return short(ImageRef("", digest=digest)).strip("`@") if digest else ""
+    return short(digest).strip("`")

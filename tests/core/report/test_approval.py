@@ -62,10 +62,12 @@ def test_whole_digests_and_the_objects_that_change_are_shown(source: Path, tmp_p
         update={"objects": [restarts], "warnings": ["look <here>"]}
     )
     shown = approval.request(update(), plan, Remote(str(source)), tmp_path)
-    assert f"    - from `{old}`\n    - to `{new}`\n" in shown
-    assert f"- `Deployment p/ui` restarts\n    - `{old}` → `{new}`\n" in shown
+    for word, digit in ("from", "1"), ("to", "2"):
+        halves = f"`sha256:{digit * 32}` `{digit * 32}`"
+        assert f"    - {word} `r.example/flowise-ui` {halves}\n" in shown, "words that the narrow dialog doesn't cut"
+    image = "`r.example/flowise-ui@sha256:{}`"
+    assert f"- `Deployment p/ui` restarts\n    - {image.format('1' * 12)} → {image.format('2' * 12)}\n" in shown
     assert r"**Warning:** look \<here\>" in shown
-    assert f"```text\nflowise-ui\n{new.digest}\n```\n" in shown, "a line of its own, which the dialog doesn't cut"
 
 
 def test_a_promotion_says_for_how_long_it_was_where_it_comes_from() -> None:
