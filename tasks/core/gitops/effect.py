@@ -57,7 +57,10 @@ def effect_of(branch: Branch, change: Edit, wanted: Sequence[ImageRef], mode: Re
     found = images(objects(after))
     if lost := effect.missing(wanted, found):
         raise effect.without_effect(change.path, lost, found, sources)
-    return Effect(differences(before, after), (*appended, *effect.warnings(wanted, found, sources)))
+    if before is None:
+        appended += ("As it was, kustomize couldn't render the overlay: what becomes different isn't known.",)
+    changes = () if before is None else differences(before, after)
+    return Effect(changes, (*appended, *effect.warnings(wanted, found, sources)))
 
 
 NOT_RENDERED = (

@@ -143,6 +143,6 @@ def effect_at(repository: GitOps, deployment: Deployment) -> tuple[ObjectChange,
         sources = collect(folder, lambda paths: look(branch, paths, at))
         try:
             now, earlier = render(sources, (path, branch.read(path, before)), temporary)
-        except NotRendered:
+        except (NotRendered, InvalidInput):
             return ()
-    return differences(earlier, now)
+    return () if now is None else differences(earlier, now)

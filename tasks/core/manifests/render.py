@@ -6,6 +6,7 @@ import re
 import shutil
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from tasks.core.errors import InvalidInput, Unavailable
@@ -52,8 +53,10 @@ def kustomize() -> list[str]:
     raise NotRendered("neither kustomize nor kubectl is installed")
 
 
-def render(sources: Sources, change: tuple[str, bytes], folder: Path) -> tuple[str, str]:
+def render(sources: Sources, change: tuple[str, bytes], folder: Path) -> tuple[str | None, str]:
     """Render an overlay as it is and with one file changed.
+
+    Where kustomize can't make sense of it as it is, but of the changed one, the first is ``None``: it was mended.
 
     Args:
         sources: what the overlay reaches.
@@ -61,9 +64,8 @@ def render(sources: Sources, change: tuple[str, bytes], folder: Path) -> tuple[s
         folder: where the files may be written to meanwhile; must not exist yet.
 
     Raises:
-        NotRendered: kustomize is missing, would have to fetch or run something, or can't read the overlay as it is,
-            which is no evidence against the change.
-        InvalidInput: kustomize can't make sense of the changed overlay.
+        NotRendered: kustomize is missing, or would have to fetch or run something.
+        InvalidInput: kustomize can't make sense of the changed overlay: so it is with Argo CD's.
         Unavailable: kustomize didn't end in time, or printed too much.
     """
     command = kustomize()
@@ -72,14 +74,13 @@ def render(sources: Sources, change: tuple[str, bytes], folder: Path) -> tuple[s
     path, content = change
     changed = sources.files | {path: content}
     with ThreadPoolExecutor(2) as both, work_ends_with_it():
-        after = (
-            both.submit(_rendered, command, sources, changed, folder / "changed") if changed != sources.files else None
-        )
-        try:
-            before = _rendered(command, sources, sources.files, folder / "as-it-is")
-        except InvalidInput as error:
-            raise NotRendered(f"as it is, {error.message.rstrip('.')}; Argo CD can't deploy it either") from None
-        return before, after.result() if after else before
+        rendered = both.submit(_rendered, command, sources, changed, folder / "changed")
+        if changed != sources.files:
+            before = None
+            with suppress(InvalidInput):
+                before = _rendered(command, sources, sources.files, folder / "as-it-is")
+            return before, rendered.result()
+        return rendered.result(), rendered.result()
 
 
 def _rendered(command: list[str], sources: Sources, files: dict[str, bytes], root: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import yaml
 
+from tasks.core.manifests.image_entries import LFS
 from tasks.core.manifests.yaml_tree import LARGEST
 
 FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -51,6 +52,8 @@ class Found(Protocol):
     def content(self) -> bytes | None: ...  # noqa: D102
     @property
     def names(self) -> Container[str]: ...  # noqa: D102
+    @property
+    def submodule(self) -> bool: ...  # noqa: D102
 
 
 Look = Callable[[Collection[str]], Mapping[str, Found]]
@@ -112,11 +115,16 @@ def documents(content: bytes) -> list[object]:
 
 def _add(sources: Sources, found: Found) -> Iterator[str]:
     """Take in a file or folder; what it refers to."""
+    if found.submodule:
+        sources.omitted.append(f"the submodule {found.path}")
+        return
     if found.content is None:
         yield from (_join(found.path, name) for name in FILE_NAMES if name in found.names)
         return
     sources.files[found.path] = found.content
     folder, name = posixpath.split(found.path)
+    if found.content.startswith(LFS.encode()) and name not in FILE_NAMES:  # Argo CD may be set up to fetch it
+        sources.omitted.append(f"{found.path} from Git LFS")
     if len(found.content) > LARGEST and (name in FILE_NAMES or found.path in sources.plugins):
         sources.omitted.append(f"{found.path}, which has more than {LARGEST:,} bytes")
     elif name in FILE_NAMES:

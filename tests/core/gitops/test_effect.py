@@ -244,15 +244,50 @@ def test_what_would_be_fetched_or_run_is_not(field: str, why: str, tmp_path: Pat
     assert (result.objects, ran.exists()) == ((), False)
 
 
-def test_an_overlay_that_kustomize_cannot_read_as_it_is_is_no_evidence(tmp_path: Path, work: Path) -> None:
-    bare = repository(tmp_path / "g.git", **{"base/kustomization.yaml": "resources: [all.yaml, gone.yaml]\n"})
-    error = refused(bare, work, "require")
-    words = f"as it is, kustomize can't render {OVERLAYS}/dev: accumulating resources"
-    assert words in error.message
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"base/kustomization.yaml": "resources: [all.yaml, gone.yaml]\n"}, "no such file"),
+        ({"base/kustomization.yaml": "resources: [all.yaml, ../overlays/dev]\n"}, "cycle"),
+        ({"base/all.yaml": "a: [\n"}, "MalformedYAMLError"),
+        ({"base/all.yaml": manifests() * 2}, "already registered id"),
+        ({"overlays/dev/kustomization.yaml": f"{OVERLAY}patches: [{{path: gone.yaml}}]\n"}, "no such file"),
+    ],
+    ids=["missing", "circle", "broken", "twice", "patch"],
+)
+def test_an_overlay_that_nobody_can_build_is_refused(
+    more: dict[str, str], said: str, tmp_path: Path, work: Path
+) -> None:
+    """Argo CD can't deploy it either: a commit would be green and without effect."""
+    error = refused(repository(tmp_path / "g.git", **more), work, "auto")
+    assert error.message.startswith(f"kustomize can't render {OVERLAYS}/dev: ")
+    assert said in error.message
     assert str(work) not in error.message
-    (warning,) = write(bare, work, "auto").warnings
-    assert warning.startswith(f"Not rendered: {words}")
-    assert "Argo CD can't deploy it either. Only names were compared." in warning
+    assert "RENDER=off" in error.hint
+
+
+def test_an_update_may_mend_an_overlay(tmp_path: Path, work: Path) -> None:
+    """kustomize takes 1.10 for a number, and a number for no tag."""
+    broken = OVERLAY.replace("newTag: v1", "newTag: 1.10")
+    bare = repository(tmp_path / "g.git", **{"overlays/dev/kustomization.yaml": broken})
+    result = write(bare, work)
+    assert (result.changed, result.objects) == (True, ())
+    assert "As it was, kustomize couldn't render the overlay" in result.warnings[0]
+
+
+def test_what_stands_in_a_submodule_or_in_lfs_is_not_fetched(tmp_path: Path, work: Path) -> None:
+    """Argo CD fetches submodules, and Git LFS where it is told to: what is missing here is no evidence."""
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid {SERVER}\nsize 9\n"
+    overlay = OVERLAY.replace("[../../base]", "[../../base, ../../sub, large.yaml]")
+    more = {"overlays/dev/kustomization.yaml": overlay, "overlays/dev/large.yaml": pointer}
+    bare = repository(tmp_path / "g.git", **more)
+    stream = "commit refs/heads/main\ncommitter A <a@b> 1767300000 +0000\ndata 1\nm\nfrom refs/heads/main^0\n"
+    stream += f"M 160000 {'1' * 40} {APP}/sub\n"
+    repositories.git(bare, "fast-import", "--quiet", stdin=stream.encode())
+    message = refused(bare, work).message
+    assert f"the submodule {APP}/sub" in message
+    assert f"{OVERLAYS}/dev/large.yaml from Git LFS" in message
+    assert write(bare, work, "auto").changed
 
 
 @pytest.mark.parametrize("kind", ["Kustomization", "Component"])

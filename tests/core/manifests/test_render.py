@@ -28,7 +28,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     return installed
 
 
-def rendered(tmp_path: Path) -> tuple[str, str]:
+def rendered(tmp_path: Path) -> tuple[str | None, str]:
     return render.render(Sources("o", dict(FILES)), CHANGE, tmp_path / "files")
 
 
@@ -75,11 +75,15 @@ def test_its_words_are_one_line_without_paths_of_this_machine(script: Script, tm
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_what_it_cannot_read_as_it_is_is_not_the_change_s_fault(script: Script, tmp_path: Path) -> None:
+def test_what_a_change_mends_has_no_rendering_before(script: Script, tmp_path: Path) -> None:
+    script(f'case "$HOME" in */as-it-is/*) {BAD};; esac; echo good')
+    before, after = rendered(tmp_path)
+    assert (before, after.strip()) == (None, "good")
+
+
+def test_what_it_cannot_read_either_way_is_refused(script: Script, tmp_path: Path) -> None:
     script(BAD)
-    with pytest.raises(
-        render.NotRendered, match=r"^as it is, kustomize can't render o: in \.home/\.\./o: bad; Argo CD can't"
-    ):
+    with pytest.raises(InvalidInput, match=r"^kustomize can't render o: in \.home/\.\./o: bad"):
         rendered(tmp_path)
 
 

@@ -15,6 +15,7 @@ class There(NamedTuple):
     path: str
     content: bytes | None
     names: Collection[str] = ()
+    submodule: bool = False
 
 
 class Tree:
