@@ -47,6 +47,8 @@ class Application:
         hydrated: whether a hydrator writes the manifests to another branch; its commits begin with ``h``.
         pod: reason and health message of the pods that do not start.
         sources: further revisions, of an application with several sources.
+        target: what it follows.
+        parameters: images that Argo CD itself gives to kustomize.
     """
 
     name: str
@@ -70,6 +72,8 @@ class Application:
     hydrated: bool = False
     pod: tuple[str, str] = ("", "")
     sources: Sequence[str] = ()
+    target: str = "main"
+    parameters: Sequence[str] = ()
     deleted: bool = False
     conditions: list[dict[str, str]] = field(default_factory=list)
     health: tuple[str, str] = ("", "")
@@ -146,7 +150,11 @@ class Application:
         return {
             "metadata": {"name": self.name, "namespace": self.namespace}
             | ({"deletionTimestamp": self.reconciled_at} if self.deleted else {}),
-            "spec": {"project": self.project, "syncPolicy": automated}
+            "spec": {
+                "project": self.project,
+                "source": {"targetRevision": self.target, "kustomize": {"images": list(self.parameters)}},
+                "syncPolicy": automated,
+            }
             | ({"sourceHydrator": {"drySource": {}}} if self.hydrated else {}),
             "status": {
                 "sourceHydrator": hydrator,

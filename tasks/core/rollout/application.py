@@ -183,11 +183,30 @@ class SyncPolicy(Said):
     automated: Automated | None = None
 
 
+class Parameters(Said):
+    """Images that Argo CD gives to kustomize, after those of the files, as ``name=new-name:tag``."""
+
+    images: tuple[str, ...] = ()
+
+
+class Source(Said):
+    """Where manifests come from; what is followed is ``HEAD`` if nothing else is named."""
+
+    target_revision: str = "HEAD"
+    kustomize: Parameters = Parameters()
+
+
 class Spec(Said):
     """What a person wrote."""
 
+    source: Source | None = None
+    sources: tuple[Source, ...] = ()
     sync_policy: SyncPolicy = SyncPolicy()
     source_hydrator: dict[str, Any] | None = None
+
+    def all_sources(self) -> tuple[Source, ...]:
+        """All of them; Argo CD leaves ``source`` aside where there are several."""
+        return self.sources or ((self.source,) if self.source else ())
 
 
 class Metadata(Said):

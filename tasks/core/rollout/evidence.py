@@ -11,12 +11,15 @@ from collections.abc import Hashable
 from tasks.core.rollout.application import Application, OperationState
 
 PASSING = re.compile(
-    r"^ComparisonError|code = (Unavailable|DeadlineExceeded|ResourceExhausted)|context deadline exceeded"
-    r"|\btime(d )?out\b|connection (refused|reset)|no such host|\bEOF\b|error resolving repo revision|too many requests"
-    r"|server is currently unable|etcdserver",
+    r"^ComparisonError|code = (Unavailable|DeadlineExceeded|ResourceExhausted)|context (deadline exceeded|canceled)"
+    r"|\btime(d )?out\b|connection (refused|reset|lost)|no such host|no route to host|broken pipe|\bEOF\b"
+    r"|error resolving repo revision|too many requests|server is currently unable|etcdserver|leader changed"
+    r"|object has been modified|failed (calling|to call) webhook|no endpoints available|x509:|tls: "
+    r"|(unable|failed) to (connect to|sync|get) (the )?(cluster|server)|failed to load initial state"
+    r"|: Unauthorized$|asked for the client to provide credentials|cluster '[^']*' is disabled",
     re.IGNORECASE,
 )
-"""Words for what passes, in gRPC's, Go's and Kubernetes' own terms."""
+"""Words for what passes or is no fault of the commit, in gRPC's, Go's and Kubernetes' own terms."""
 
 TERMINATED = re.compile(r"operation terminated", re.IGNORECASE)
 """What Argo CD says of an operation that was ended: by a person, or by a time limit of its own."""

@@ -38,6 +38,7 @@ class Goal:
     def __init__(self, commit: str, images: Sequence[ImageRef], history: History) -> None:
         self.commit = commit
         self.images = tuple(map(str, images))
+        self._names = {str(each): each.name for each in images}
         self._contains, self._keeps, self._follows = map(cache, (history.contains, history.keeps, history.follows))
 
     def compared(self, app: Application) -> str | None:
@@ -68,7 +69,8 @@ class Goal:
         status = app.status
         found = [
             (not app.metadata.deletion_timestamp, "it is being deleted"),
-            (self.compared(app), f"it was compared with {' '.join(app.compared_with) or 'no commit'}"),
+            (self.compared(app), _compared_words(app)),
+            (not self.overridden(app), self.overridden(app)),
             (not app.in_progress, f"an operation is in progress: {operation_words(app)}"),
             (succeeded(status.operation_state), f"the last operation is {operation_words(app)}"),
             (seen_after_operation(app), "Argo CD did not look at it since the operation"),
@@ -77,6 +79,19 @@ class Goal:
         ]
         pods = self.other_versions(status.summary.images if running is None else running)
         return [words for good, words in found if not good] + pods
+
+    def overridden(self, app: Application) -> str:
+        """Say which of Argo CD's own parameters sets another version of an image; empty if none does.
+
+        Argo CD Image Updater writes them, as does ``argocd app set --kustomize-image``: the commit has no effect then.
+        """
+        for parameter in (each for source in app.spec.all_sources() for each in source.kustomize.images):
+            name, _, new = parameter.rpartition("=")
+            for image in self.images:
+                ours = (name or _repository(new)) == self._names[image] or _repository(new) == _repository(image)
+                if ours and _repository(new) != new and not _same(new, image):
+                    return f"its own parameter kustomize.images sets {parameter}, whatever the commit says"
+        return ""
 
     def other_versions(self, running: Sequence[str]) -> list[str]:
         """Say which pods run something else of the commit's repositories.
@@ -141,6 +156,12 @@ def suspended(app: Application, kinds: Collection[str]) -> bool:
     """Whether the application is Suspended because of resources of these kinds alone."""
     found = [each.kind for each in app.status.resources if each.health.status == "Suspended"]
     return app.status.health.status == "Suspended" and bool(found) and set(found) <= set(kinds)
+
+
+def _compared_words(app: Application) -> str:
+    followed = " and ".join(dict.fromkeys(each.target_revision for each in app.spec.all_sources()))
+    of = f" of {followed}" if followed else ""
+    return f"it was compared with {' '.join(app.compared_with) or 'no commit'}{of}"
 
 
 def _healthy(app: Application) -> bool:

@@ -59,6 +59,8 @@ class Operations:
 
     def intervention(self, app: Application) -> str:
         """Say what a person did in Argo CD that keeps the commit away; empty otherwise."""
+        if overridden := self._goal.overridden(app):
+            return overridden
         last, own = app.status.operation_state, self.own(app)
         if last is None or app.in_progress:
             return ""

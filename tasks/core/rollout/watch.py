@@ -208,7 +208,7 @@ class _Watch:
         if not distance:
             return self._arrived(app)
         refused = [self._refused] if self._refused else []
-        self._teller.tell(held + refused + distance + app.unready() + self._troubles(app, within))
+        self._teller.tell([*dict.fromkeys(held + refused + distance + app.unready() + self._troubles(app, within))])
         return None
 
     def _seen(self, within: float) -> Application:

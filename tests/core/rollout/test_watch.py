@@ -418,6 +418,27 @@ class TestNobodyKnows:
         assert set(world.argo.calls) == {"refresh"}, "looked for as long as it isn't there"
         assert not world.argo.syncs
 
+    def test_an_application_of_another_branch(self, world: World) -> None:
+        world.app.target = "release"
+        with pytest.raises(Inconclusive, match=f"compared with {OLD} of release"):
+            world.wait()
+
+    @pytest.mark.parametrize("parameter", [f"ui=acme/ui@{DIGESTS[OLD]}", "acme/ui:v0", "ui:v0"])
+    def test_a_parameter_of_argo_cd_s_own_goes_before_the_commit(self, world: World, parameter: str) -> None:
+        """Image Updater writes one. Where no pods are seen, Synced and Healthy would look like this commit."""
+        world.push(PUSHED)
+        world.app.parameters = [parameter]
+        world.app.images = lambda _: []
+        with pytest.raises(Inconclusive) as caught:
+            world.wait()
+        assert f"kustomize.images sets {parameter}, whatever the commit says" in caught.value.message
+
+    @pytest.mark.parametrize("parameter", [f"ui=acme/ui@{DIGESTS[PUSHED]}", "ui=acme/ui", "redis:8", "acme/ui-next:v0"])
+    def test_other_parameters_are_no_matter(self, world: World, parameter: str) -> None:
+        world.push(PUSHED)
+        world.app.parameters = [parameter]
+        assert world.wait().status == "healthy"
+
     def test_the_images_never_run(self, world: World) -> None:
         world.push(PUSHED)
         with pytest.raises(Inconclusive, match=f"no pod has acme/ui@{DIGESTS[LATER]}"):
@@ -478,6 +499,12 @@ class TestNobodyKnows:
             "ComparisonError: Failed to load target state: rpc error: code = Unavailable desc = connection error",
             "error resolving repo revision: rpc error: code = DeadlineExceeded desc = context deadline exceeded",
             'Get "https://10.0.0.1:443/version": dial tcp 10.0.0.1:443: connect: connection refused',
+            'Get "https://10.0.0.1:443/version": x509: certificate has expired or is not yet valid',
+            'failed to get cluster info for "https://10.0.0.1:443": Unauthorized',
+            "error synchronizing cache state: failed to sync cluster https://10.0.0.1:443",
+            "the object has been modified; please apply your changes to the latest version and try again",
+            'Internal error occurred: failed calling webhook "validate": no endpoints available for service "policy"',
+            "http2: client connection lost",
         ],
     )
     def test_argo_cd_could_not_reach_something(self, world: World, message: str) -> None:
