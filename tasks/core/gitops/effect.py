@@ -10,7 +10,7 @@ from tasks.core.errors import InvalidInput
 from tasks.core.git.branch import Branch
 from tasks.core.git.paths import look
 from tasks.core.gitops.overlay import Edit
-from tasks.core.manifests import effect, kustomization
+from tasks.core.manifests import effect, kustomization, parameters
 from tasks.core.manifests.objects import differences, images, objects
 from tasks.core.manifests.render import NotRendered, render
 from tasks.core.manifests.sources import Sources, collect
@@ -45,6 +45,7 @@ def effect_of(branch: Branch, change: Edit, wanted: Sequence[ImageRef], mode: Re
         return Effect(warnings=appended)
     sources = collect(change.path.rpartition("/")[0], lambda paths: look(branch, paths))
     wanted = _complete(wanted, change)
+    _check_parameters(branch, sources.root, wanted)
     try:
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             before, after = render(sources, (change.path, change.after.encode()), Path(temporary))
@@ -61,6 +62,18 @@ def effect_of(branch: Branch, change: Edit, wanted: Sequence[ImageRef], mode: Re
         appended += ("As it was, kustomize couldn't render the overlay: what becomes different isn't known.",)
     changes = () if before is None else differences(before, after)
     return Effect(changes, (*appended, *effect.warnings(wanted, found, sources)))
+
+
+def _check_parameters(branch: Branch, folder: str, wanted: Sequence[ImageRef]) -> None:
+    """Make sure that no file beside the overlay has Argo CD set other versions."""
+    there = look(branch, [folder])[folder]
+    files = [f"{folder}/{name}".lstrip("/") for name in there.names if parameters.FILE.fullmatch(name)]
+    for path, found in look(branch, files).items():
+        if set_there := parameters.override(parameters.of_file(found.content or b""), wanted):
+            raise InvalidInput(
+                f"{path} has Argo CD set {set_there}, whatever the kustomization says: an update has no effect.",
+                "Nothing was changed. Remove that image from the file, and keep Argo CD Image Updater away from it.",
+            )
 
 
 NOT_RENDERED = (

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Protocol
 
 from tasks.core.git import FULL_SHA
+from tasks.core.manifests.parameters import override
 from tasks.core.models import ImageRef
 from tasks.core.rollout.application import SCHEDULED, Application, OperationState, Resource
 
@@ -38,7 +39,7 @@ class Goal:
     def __init__(self, commit: str, images: Sequence[ImageRef], history: History) -> None:
         self.commit = commit
         self.images = tuple(map(str, images))
-        self._names = {str(each): each.name for each in images}
+        self._refs = tuple(images)
         self._contains, self._keeps, self._follows = map(cache, (history.contains, history.keeps, history.follows))
 
     def compared(self, app: Application) -> str | None:
@@ -85,13 +86,9 @@ class Goal:
 
         Argo CD Image Updater writes them, as does ``argocd app set --kustomize-image``: the commit has no effect then.
         """
-        for parameter in (each for source in app.spec.all_sources() for each in source.kustomize.images):
-            name, _, new = parameter.rpartition("=")
-            for image in self.images:
-                ours = (name or _repository(new)) == self._names[image] or _repository(new) == _repository(image)
-                if ours and _repository(new) != new and not _same(new, image):
-                    return f"its own parameter kustomize.images sets {parameter}, whatever the commit says"
-        return ""
+        parameters = (each for source in app.spec.all_sources() for each in source.kustomize.images)
+        found = override(parameters, self._refs)
+        return f"its own parameter kustomize.images sets {found}, whatever the commit says" if found else ""
 
     def other_versions(self, running: Sequence[str]) -> list[str]:
         """Say which pods run something else of the commit's repositories.

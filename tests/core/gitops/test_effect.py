@@ -266,6 +266,18 @@ def test_an_overlay_that_nobody_can_build_is_refused(
     assert "RENDER=off" in error.hint
 
 
+@pytest.mark.parametrize("name", [".argocd-source.yaml", ".argocd-source-flowise-dev.yaml"])
+def test_parameters_beside_the_overlay_go_before_it(name: str, tmp_path: Path, work: Path) -> None:
+    """Argo CD Image Updater writes such a file, and Argo CD hands it to kustomize after everything else."""
+    image = f"{REGISTRY}/flowise-server:v0"
+    text = f"kustomize:\n  images: [redis:8, flowise-ui={REGISTRY}/flowise-ui@{UI}, '{image}']\n"
+    bare = repository(tmp_path / "g.git", **{f"overlays/dev/{name}": text})
+    error = refused(bare, work, "auto")
+    assert error.message.startswith(f"{OVERLAYS}/dev/{name} has Argo CD set {image}, whatever")
+    repositories.commit(bare, "main", {f"{OVERLAYS}/dev/{name}": text.replace(image, "nginx:1")}, "mend")
+    assert write(bare, work).changed
+
+
 def test_an_update_may_mend_an_overlay(tmp_path: Path, work: Path) -> None:
     """kustomize takes 1.10 for a number, and a number for no tag."""
     broken = OVERLAY.replace("newTag: v1", "newTag: 1.10")
