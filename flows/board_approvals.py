@@ -9,9 +9,9 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from flows.board_snapshots import FreshBoard
 from tasks.answer import Question, answer, question
 from tasks.core.report.approval import APPROVE, REJECT, seal
-from tasks.core.report.board.pages import Board
 from tasks.core.settings import load
 from tasks.core.text import one_line
 from tasks.runtime.server import password
@@ -50,9 +50,9 @@ async def form(request: Request) -> dict[str, str]:
 
 
 @router.get("/{run}", response_class=HTMLResponse)
-def asks(request: Request, run: UUID, answered: bool = False) -> str:
+def asks(request: Request, board: FreshBoard, run: UUID, answered: bool = False) -> str:
     """Show what a run asks, and to a person who is signed in the two buttons."""
-    board, asked, name = _board(request), question(run), signed_in(request)
+    asked, name = question(run), signed_in(request)
     if not asked:
         return board.approval(str(run), "", "", person=name, token="", answered=answered)
     return board.approval(
@@ -61,12 +61,14 @@ def asks(request: Request, run: UUID, answered: bool = False) -> str:
 
 
 @router.post("/{run}")
-def decide(request: Request, run: UUID, fields: Annotated[dict[str, str], Depends(form)]) -> Response:
+def decide(
+    request: Request, board: FreshBoard, run: UUID, fields: Annotated[dict[str, str], Depends(form)]
+) -> Response:
     """Take the answer to the question that this person was shown, and to no other one.
 
     The token is bound to both: another site can't read it, and so can't send a signed-in person's answer.
     """
-    board, name = _board(request), signed_in(request)
+    name = signed_in(request)
     if not name:
         return HTMLResponse(board.error("Not signed in", STRANGER), 403)
     asked, decision = question(run), fields.get("decision", "")
@@ -79,8 +81,3 @@ def decide(request: Request, run: UUID, fields: Annotated[dict[str, str], Depend
 
 def _token(asked: Question, name: str) -> str:
     return seal(password(), "form", asked.run, asked.key, name)
-
-
-def _board(request: Request) -> Board:
-    board: Board = request.state.snapshots.board()
-    return board

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import sync_playwright
 
-from flows import board
+from flows import board, board_snapshots
 from flows.status_command import main as flowise_status
 from tasks.clients import overlays
 from tasks.core.gitops.writer import write
@@ -114,7 +114,7 @@ def test_figures_and_days_that_nobody_offers(get: Callable[[str], httpx.Response
 def test_while_git_is_away_the_last_state_stays_and_says_so(
     get: Callable[[str], httpx.Response], gitops: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(board, "FRESH", 0.0)
+    monkeypatch.setattr(board_snapshots, "FRESH", 0.0)
     assert "Not up to date" not in words(get("/"))
     gitops.rename(gitops.with_name("moved.git"))
     page = get("/")
