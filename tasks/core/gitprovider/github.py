@@ -44,6 +44,9 @@ REDIRECTS = (requests.codes.temporary_redirect, requests.codes.permanent_redirec
 MOST_REDIRECTS, LONGEST_WAIT, SHA = 3, 2, 40
 """Redirects that are followed; how many answers' times GitHub may ask us to wait; a whole sha's length."""
 
+UNTOLD, LONGEST_TOLD = 60.0, 86400.0
+"""Seconds to wait at a secondary limit if GitHub doesn't say how long, by its page on rate limits; and the most that an
+answer is believed."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -293,8 +296,11 @@ class GitHub:
 
     def _explain(self, error: GithubException) -> DeliveryError:
         said = f"{error.status} {_reasons(error.data)}"
-        if isinstance(error, RateLimitExceededException) or error.status in BUSY or error.status >= 500:
-            return self._busy(said, _seconds_to_wait(error.headers or {}))
+        wait, limited = _seconds_to_wait(error.headers or {}), isinstance(error, RateLimitExceededException)
+        if limited or error.status in BUSY or error.status >= 500 or (error.status == 403 and wait):
+            return self._busy(said, wait or (UNTOLD if "secondary rate limit" in said else 0))
+        if error.status == requests.codes.unprocessable and "already exists" in said:
+            return Unavailable(f"Somebody else was faster at GitHub for {self._repository}: {said}")
         if isinstance(error, BadCredentialsException) or error.status in (401, 403):
             return AccessDenied(
                 f"GitHub refused the token for {self._repository}: {said}",
@@ -338,13 +344,12 @@ def _reason(error: object) -> str:
 
 def _seconds_to_wait(headers: Mapping[str, Any]) -> float:
     """Return how long GitHub wants to be left alone, by its page on best practices; 0 if it doesn't say."""
-    try:
-        if "retry-after" in headers:
-            return max(float(headers["retry-after"]), 0.0)
-        if headers.get("x-ratelimit-remaining") == "0":
-            return max(float(headers["x-ratelimit-reset"]) - time.time(), 1.0)
-    except (KeyError, ValueError):
-        pass
+    told = str(headers.get("retry-after", ""))
+    if told.isdecimal():
+        return min(float(told), LONGEST_TOLD)
+    reset = str(headers.get("x-ratelimit-reset", ""))
+    if headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
+        return min(max(float(reset) - time.time(), 1.0), LONGEST_TOLD)
     return 0.0
 
 

@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 import pytest
+from github import GithubException
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -67,7 +68,6 @@ def error(status: int, message: str) -> Response:
         (error(404, "Not Found"), NotFound),
         (error(422, "No more than 10 properties are allowed; 11 were supplied."), InvalidInput),
         (error(403, "API rate limit exceeded for user ID 1."), Unavailable),
-        (error(403, "You have exceeded a secondary rate limit. Please wait."), Unavailable),
         (error(429, "API rate limit exceeded for user ID 1."), Unavailable),
         (error(500, "Server Error"), Unavailable),
         (error(503, "Service unavailable"), Unavailable),
@@ -310,8 +310,48 @@ def test_a_limit_that_is_used_up_for_long_is_said_at_once(hub: GitHub) -> None:
         assert type(refused) is RateLimited
         assert re.search(r"again at \d\d:\d\d:\d\d UTC", refused.hint)
         assert len(hub.requests) == 1
-    hub.failures.append(limited(403, x_ratelimit_remaining="0", x_ratelimit_reset="soon"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "waited"),
+    [
+        (error(403, "You have exceeded a secondary rate limit."), [60.0]),  # by GitHub's page on rate limits
+        (error(429, "You have exceeded a secondary rate limit."), [60.0]),
+        (limited(403, x_ratelimit_remaining="0", x_ratelimit_reset="soon"), []),
+        (limited(429, retry_after="inf"), []),
+        (limited(429, retry_after="Thu, 26 Nov 2026 03:10:00 GMT"), []),
+        (
+            JSONResponse({"message": "You have triggered an abuse detection mechanism."}, 403, {"retry-after": "9"}),
+            [9.0],
+        ),
+    ],
+    ids=["not told", "429", "garbage", "infinite", "a date", "other words"],
+)
+def test_a_limit_is_one_however_it_is_said(
+    answer: Response, waited: list[float], hub: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept = list[float]()
+    monkeypatch.setattr("tasks.core.gitprovider.github.time.sleep", slept.append)
+    hub.failures += [answer] * 2
     assert type(refusal(hub.url)) is Unavailable
+    assert slept == waited
+
+
+def test_a_limit_beyond_all_calendars_is_one(hub: GitHub) -> None:
+    hub.failures.append(limited(429, retry_after="9" * 12))
+    assert type(refusal(hub.url)) is RateLimited
+
+
+def test_a_pull_request_that_somebody_opened_meanwhile_is_looked_for_again(
+    hub: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create(*_: object, **__: object) -> None:
+        errors = [{"resource": "PullRequest", "code": "custom", "message": "A pull request already exists for a:b."}]
+        raise GithubException(422, {"message": "Validation Failed", "errors": errors})
+
+    monkeypatch.setattr("github.Repository.Repository.create_pull", create)
+    with pytest.raises(Unavailable, match="A pull request already exists"):
+        Client(NAME, SecretStr(TOKEN), hub.url).propose("flowise/dev", "main", "t", "b")
 
 
 def test_what_shows_nothing_says_why(hub: GitHub, gitops: Path) -> None:
