@@ -34,10 +34,16 @@ TRAILERS = {
 
 FIELDS = LINES | TRAILERS
 
+_WORDS = rf'chore\(({"|".join(ENVIRONMENTS)})\): update ([a-z][a-z0-9-]*) images to ([^\s"]+)'
+
 # A prefix may stand before it, and a bullet where commits were squashed; a quotation is a revert's.
-SUBJECT = re.compile(
-    rf'^[^"“”\n]*\bchore\(({"|".join(ENVIRONMENTS)})\): update ([a-z][a-z0-9-]*) images to (\S+)', re.MULTILINE
-)
+SUBJECT = re.compile(rf'^[^"“”\n]*\b{_WORDS}', re.MULTILINE)
+
+REVERT = re.compile(rf'^[^"“”\n]*\bRevert "[^"“”\n]*\b{_WORDS}', re.MULTILINE)
+"""What git revert, and GitHub's button of that name, make of a subject."""
+
+SHA_IN_TAG = re.compile(r"(?:^|-)([0-9a-f]{40}|[0-9a-f]{7})$")
+"""The source commit that the default tags end in; the lines that name it may be lost when people squash."""
 
 TRAILER = re.compile(r"[A-Za-z][A-Za-z-]*: \S.*")
 
@@ -92,7 +98,15 @@ def parse(text: str, application: str = DEFAULT) -> dict[str, Any] | None:
     digests = {DIGESTS[name]: value.strip() for name, _, value in pairs if name in DIGESTS}
     if not re.fullmatch(SHA_PATTERN, known.get("sha", "")):
         known.pop("sha", None)  # git is asked for it, so it must not be an option
+        if in_tag := SHA_IN_TAG.search(found[3]):
+            known["sha"] = in_tag[1]
     return {"environment": found[1], "tag": found[3], "digests": digests} | known
+
+
+def reverted(text: str, application: str = DEFAULT) -> tuple[str, str] | None:
+    """Return the environment and the tag of the deployment that a message says git reverted; ``None`` for others'."""
+    found = next((each for each in REVERT.finditer(text) if each[2] == application), None)
+    return (found[1], found[3]) if found else None
 
 
 def _written(names: Mapping[str, str], values: Mapping[str, str | None]) -> list[str]:

@@ -148,7 +148,9 @@ class Ledger:
         now = self._images_at(first.environment, first.arrived)
         if not now or now == self._images_at(first.environment, parent):
             return None
-        return next((each for each in told if self._agrees(each, now)), None)
+        # A merge's own message may have the title alone; what was merged tells more.
+        fullest = sorted(told, key=lambda each: (not each.digests, not each.sha))
+        return next((each for each in fullest if self._agrees(each, now)), None)
 
     def _agrees(self, told: Deployment, images: Mapping[str, ImageRef]) -> bool:
         digests = zip(self._two.entries(images), (told.digests.get(image) for image in IMAGES), strict=True)
@@ -170,12 +172,42 @@ class Ledger:
     def _by_arrival(self, commits: Sequence[Commit], environment: Environment) -> list[list[Deployment]]:
         """Return what the messages say, newest first: a list for each of the branch's own commits that brought some."""
         found: dict[str, list[Deployment]] = {commit.sha: [] for commit in commits}
-        for commit in commits:
-            told = commit_message.parse(commit.message, self._application)
-            if told and told["environment"] == environment:
-                known: dict[str, Any] = {"commit": commit.sha, "at": commit.at, "arrived": commit.arrived, **told}
-                found[commit.arrived].append(Deployment(**known))
+        older = list[Deployment]()
+        for commit in reversed(commits):
+            made = self._told(commit, environment) or _reverted(commit, environment, older, self._application)
+            if made:
+                older.append(made)
+                found[commit.arrived].insert(0, made)
         return [some for some in found.values() if some]
+
+    def _told(self, commit: Commit, environment: Environment) -> Deployment | None:
+        told = commit_message.parse(commit.message, self._application)
+        if not told or told["environment"] != environment:
+            return None
+        known: dict[str, Any] = {"commit": commit.sha, "at": commit.at, "arrived": commit.arrived, **told}
+        return Deployment(**known)
+
+
+def _reverted(
+    commit: Commit, environment: Environment, older: Sequence[Deployment], application: str
+) -> Deployment | None:
+    """Return the deployment that a git revert restores, of those before it, oldest first; its images have to agree."""
+    place, tag = commit_message.reverted(commit.message, application) or ("", "")
+    at = next((at for at in reversed(range(len(older))) if older[at].tag == tag), 0) if place == environment else 0
+    restored = next((each for each in reversed(older[:at]) if each.version != older[at].version), None)
+    if not restored or not restored.digests:
+        return None
+    return restored.model_copy(
+        update={
+            "commit": commit.sha,
+            "at": commit.at,
+            "arrived": commit.arrived,
+            "restores": restored.commit,
+            "rolls_back": older[at].commit,
+            "reason": "reverted in git",
+            "run": "",
+        }
+    )
 
 
 def fate(deployment: Deployment, later: Sequence[Deployment]) -> str:

@@ -74,7 +74,9 @@ OLD = "chore(dev): update flowise images to abc1234\n\nTriggered by: octocat\nSo
     [
         (OLD, ("abc1234", "abc1234", "octocat")),
         (OLD.replace("to abc1234\n", "to abc1234 (#12)\n"), ("abc1234", "abc1234", "octocat")),
-        (OLD.replace("Source SHA: abc1234", "Source SHA: --upload-pack=x"), ("abc1234", "", "octocat")),
+        (OLD.replace("Source SHA: abc1234", "Source SHA: --upload-pack=x"), ("abc1234", "abc1234", "octocat")),
+        ("chore(dev): update flowise images to v1.0.0-abc1234 (#12)", ("v1.0.0-abc1234", "abc1234", "")),
+        ("chore(dev): update flowise images to v1-20261126", ("v1-20261126", "", "")),
         ("chore(dev): update flowise images to v1", ("v1", "", "")),
         ("chore(qa): update flowise images to v1", None),
         ("chore(dev): other things", None),
@@ -465,6 +467,54 @@ def test_of_a_merged_proposal_its_last_state_is_the_deployment(repository: GitOp
     merged = merge(gitops, two)
     (entry,) = read(repository, {}).environments[0].history
     assert (entry.deployment.tag, entry.deployment.commit, entry.deployment.arrived) == ("v2", two, merged)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Revert "chore(dev): update flowise images to v2"\n\nThis reverts commit 1a888a0.\n',
+        'Revert "chore(dev): update flowise images to v2 (#7)" (#8)\n\nReverts acme/devops#7\n',
+        'Merge pull request #8 from acme/revert-7\n\nRevert "[OPS-1] chore(dev): update flowise images to v2"\n',
+    ],
+    ids=["git revert", "GitHub's button, squashed", "merged"],
+)
+def test_what_people_revert_in_git_stays_away(text: str, repository: GitOps, gitops: Path, source: Path) -> None:
+    """Neither an event that comes again brings it back, nor a rollback of what came after it."""
+    sha = git_sha(source, "main")
+    put(repository, "v1")
+    first = log(gitops)[0]["sha"]
+    put(repository, "v2", sha=sha)
+    commit(gitops, "main", {DEV: by_digest(gitops, "1")}, text)
+    state = read(repository, {}).environments[0]
+    assert ([each.deployment.tag for each in state.history], state.by_hand) == (["v1", "v2", "v1"], False)
+    assert "v2 was rolled back in dev by commit" in again(repository, "v2", sha)
+    assert not again(repository, "v3", "d" * 40)
+    assert back(repository).origin.restores != first, "the newest commit that had those images is the revert's"
+    assert back(repository).update.tag == "v1"
+
+
+def test_a_quotation_alone_reverts_nothing(repository: GitOps, gitops: Path, source: Path) -> None:
+    sha = git_sha(source, "main")
+    put(repository, "v1")
+    put(repository, "v2", sha=sha)
+    commit(gitops, "main", {DEV: by_digest(gitops, "9")}, 'Revert "chore(dev): update flowise images to v2"\n')
+    state = read(repository, {}).environments[0]
+    assert ([each.deployment.tag for each in state.history], state.by_hand) == (["v2", "v1"], True)
+    assert not again(repository, "v2", sha)
+
+
+def test_a_merge_s_title_does_not_hide_what_was_merged(repository: GitOps, gitops: Path) -> None:
+    """GitHub, GitLab and Bitbucket write a pull request's title into the merge, by default."""
+    proposed = commit(
+        gitops,
+        "flowise/dev",
+        {DEV: by_digest(gitops, "2")},
+        words("v2", "2", f"Run: {'7' * 9}"),
+        start=git_sha(gitops, "main"),
+    )
+    merge(gitops, proposed, f"Merge pull request #1 from acme/flowise/dev\n\n{words('v2', '2').partition(chr(10))[0]}")
+    newest = read(repository, {}).environments[0].history[0].deployment
+    assert (newest.commit, newest.run, set(newest.digests.values())) == (proposed, "7" * 9, {digest("2")})
 
 
 @pytest.mark.parametrize(
