@@ -1,10 +1,10 @@
 """How many deliveries workers get done: ``python -m tests.bench.load``, which prints Markdown.
 
 Runs are asked for all at once: updates that change nothing, real updates over three GitOps repositories, and builds,
-each of which starts an update. Two workers for each pool get all of them, one worker a tenth. PostgreSQL, Redis, two
-servers, an engine, a registry and git are real. Each run must succeed and land exactly once. On few cores one worker
-keeps all of them busy, so what a second one brings is measured by updates that wait for an endpoint, as real ones wait
-for a rollout.
+each of which starts an update. Two workers for each pool get all of them, one worker a tenth (``--divide``).
+PostgreSQL, Redis, two servers, an engine, a registry and git are real. Each run must succeed and land exactly once. On
+few cores one worker keeps all of them busy, so what a second one brings is measured by updates that wait for an
+endpoint, as real ones wait for a rollout.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import cycle
@@ -36,17 +36,19 @@ from tests.sandbox.replicas import SERVERS
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many runs of each kind, and how many a worker takes at a time."""
+    """How many runs of each kind, how many a worker takes at a time, and by how much the runs of one are divided."""
 
     nothing: int
     real: int
     builds: int
     waiting: int
     limit: int
+    divide: int
 
-    def tenth(self) -> "Sizes":
-        """Return a tenth of it, for one worker."""
-        return Sizes(-(-self.nothing // 10), -(-self.real // 10), -(-self.builds // 10), self.waiting, self.limit)
+    def part(self) -> "Sizes":
+        """Return the part for one worker."""
+        nothing, real, builds = (-(-each // self.divide) for each in (self.nothing, self.real, self.builds))
+        return replace(self, nothing=nothing, real=real, builds=builds)
 
 
 def mixed(stand: Stand, sizes: Sizes, name: str) -> int:
@@ -102,7 +104,7 @@ TABLES = """select relname, pg_total_relation_size(relid) from pg_statio_user_ta
 def main() -> int:
     """Print the tables; the status is 1 if a run failed, is stuck, or landed twice or never."""
     options = argparse.ArgumentParser(description=__doc__)
-    defaults = {"nothing": 200, "real": 60, "builds": 10, "waiting": 12, "limit": 1}
+    defaults = {"nothing": 200, "real": 60, "builds": 10, "waiting": 12, "limit": 1, "divide": 10}
     for name, number in defaults.items():
         options.add_argument(f"--{name}", type=int, default=number)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -122,7 +124,7 @@ def measure(stand: Stand, sizes: Sizes) -> list[str]:
     before, first = database(stand, SIZE)[0][0], len(stand.runs())
     busy = [
         phase(stand, number, sizes.limit, everything, partial(mixed, stand, part, f"w{number}"))
-        for number, part in ((1, sizes.tenth()), (2, sizes))
+        for number, part in ((1, sizes.part()), (2, sizes))
     ]
     grown, added = database(stand, SIZE)[0][0] - before, len(stand.runs()) - first
     idle = [phase(stand, number, 2, ["flowise-gitops"], partial(waiting, stand, sizes)) for number in (1, 2)]

@@ -28,9 +28,11 @@ from tests.sandbox.worker import PROJECT
 
 UPDATES = {"flowise-gitops": "update-flowise-deployment", "load-b": "load-b", "load-c": "load-c"}
 """The pools of the three repositories, with the deployment of the second flow in each."""
+ONE_EACH = ("deploy-to-k8s", "promote", "rollback")
+"""Flows with one deployment, of the same name."""
 GITOPS_POOL = next(iter(UPDATES))
-LONGEST = 900.0
-"""Seconds after which a run that hasn't ended is stuck."""
+LONGEST = 1800.0
+"""Seconds after which a run that hasn't ended is stuck; 280 runs take 700 s on two idle cores."""
 ENDED = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}}}
 
 
@@ -65,7 +67,7 @@ class Stand:
 
     def submit(self, deployment: str, kind: str, parameters: Mapping[str, str]) -> str:
         """Ask for one run and return its id."""
-        flow = "deploy-to-k8s" if kind == BUILD else "update-flowise-deployment"
+        flow = deployment if deployment in ONE_EACH else "update-flowise-deployment"
         found = self.ask("GET", f"deployments/name/{flow}/{deployment}")
         body = {"parameters": dict(parameters), "tags": ["flowise", kind], "state": {"type": "SCHEDULED"}}
         return str(self.ask("POST", f"deployments/{found['id']}/create_flow_run", body)["id"])
@@ -93,18 +95,31 @@ class Stand:
             ours = (run for run in runs if kind_of(run) in (REAL, AFTER) and run["work_pool_name"] == pool)
             wanted = {run["parameters"]["tag"] for run in ours if "tag" in run["parameters"]}
             yield from (f"{pool}: {tag} landed {tags[tag]} times" for tag in sorted(wanted) if tags[tag] != 1)
+        yield from self._wrong_images(runs)
         for limit in self.ask("POST", "v2/concurrency_limits/filter", {}):
             if limit["active_slots"]:
                 yield f"the slot of {limit['name']} is taken"
 
+    def _wrong_images(self, runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        images = self.here.registry
+        for name, digest in (("flowise-server", "server_digest"), ("flowise-ui", "ui_digest")):
+            yield from (f"{name}:{tag} is broken" for tag in images.tags(name) if not images.is_whole(name, tag))
+            updates = (run["parameters"] for run in runs if kind_of(run) == AFTER and "tag" in run["parameters"])
+            for each in updates:
+                if images.digest(name, each["tag"]) != each[digest]:
+                    yield f"{name}:{each['tag']} isn't {each[digest]}"
+
 
 @contextmanager
-def stand(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Stand]:
+def stand(
+    folder: Path, settings: Mapping[str, str] | None = None, ours: Mapping[str, str] | None = None
+) -> Iterator[Stand]:
     """Start everything but workers.
 
     Args:
         folder: for the data of all parts.
         settings: more of Prefect's settings for the servers, by variable.
+        ours: more of our settings for the runs, by variable.
     """
     api = FastAPI()
 
@@ -123,6 +138,7 @@ def stand(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[S
             "HEALTH_TRIES": "1",
             "PROD_ENDPOINT": parts.enter_context(served(api)),
             "PREFECT_WORKER_QUERY_SECONDS": "2",
+            **(ours or {}),
         }
         env.pop("PYTHONDONTWRITEBYTECODE", None)
         set_up(env)

@@ -55,6 +55,10 @@ class Parts:
         """
         return next(name for name in self._running if pid in _descendants(self.pid(name)))
 
+    def busy(self, name: str) -> bool:
+        """Tell whether processes run that a part has started."""
+        return bool(_descendants(self.pid(name)))
+
     def pid(self, name: str) -> int:
         """Return the part's process, which leads a group of its own."""
         return self._running[name][1].pid

@@ -57,6 +57,14 @@ class Registry:
         digest = self.manifest(repository, reference)["config"]["digest"]
         return dict(json.loads(self.blob(repository, digest)))
 
+    def is_whole(self, repository: str, reference: str) -> bool:
+        """Whether everything is there that a tag or digest needs."""
+        manifest = self.manifest(repository, reference)
+        if "manifests" in manifest:
+            return all(self.is_whole(repository, each["digest"]) for each in manifest["manifests"])
+        blobs = (f"{repository}/blobs/{each['digest']}" for each in (manifest["config"], *manifest["layers"]))
+        return all(self._ask("HEAD", each, missing_ok=True).is_success for each in blobs)
+
     def push(self, repository: str, tag: str, note: str = "") -> str:
         """Push an image without layers and answer its digest; another note makes another image."""
         blob = json.dumps({"architecture": "amd64", "os": "linux", "author": note}).encode()
