@@ -3,18 +3,19 @@
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from tasks.core.errors import InvalidInput, LostRace
+from tasks.core.errors import InvalidInput, LostRace, NotFound
 from tasks.core.git.branch import Branch
 from tasks.core.gitops import commit_message, guard, overlay, proposal
 from tasks.core.gitops.effect import effect_of
-from tasks.core.gitops.ledger import Ledger
+from tasks.core.gitops.ledger import Deployment, Ledger
 from tasks.core.gitops.repository import GitOps, fetch
 from tasks.core.images import Images
 from tasks.core.models import Approval, ImageRef, ImageUpdate, Origin, UpdateResult
@@ -172,15 +173,38 @@ class _Attempt:
 
     def _weighed(self, ledger: Ledger, planned: UpdateResult, edit: overlay.Edit) -> UpdateResult:
         """Return the planned result with what it replaces; or one that is skipped, and says why."""
-        environment = self.update.environment
         # The whole history is searched only for what can be in this update's way.
-        search = self.update.sha or self.origin
+        environment, search = self.update.environment, self.update.sha or self.origin
         deployed = ledger.newest(environment) if search else [*islice(ledger.near(environment), 1)]
-        further = partial(ledger.newest, environment, at_least=2)
-        evidence = guard.Evidence(deployed, further, self.repository.source, self.folder)
-        if why := guard.objection(self.update, self.origin, evidence, force=self.force):
+        if why := self._objection(ledger, deployed) or self._objection_of_proposal():
             return planned.model_copy(update={"skipped": why, "images": edit.images, "changes": (), "diff": ""})
         return planned.model_copy(update={"replaces": next((each.sha for each in deployed if each.sha), "")})
+
+    def _objection(self, ledger: Ledger, deployed: Sequence[Deployment]) -> str:
+        further = partial(ledger.newest, self.update.environment, at_least=2)
+        evidence = guard.Evidence(deployed, further, self.repository.source, self.folder)
+        return guard.objection(self.update, self.origin, evidence, force=self.force)
+
+    def _objection_of_proposal(self) -> str:
+        """Return why an update must not take the place of what is proposed: events may come in another order."""
+        repository, environment = self.repository, self.update.environment
+        if not (repository.propose and repository.under_review and self.update.sha) or self.origin:
+            return ""
+        with self._proposal() as proposed:
+            try:
+                proposed.fetch()
+            except NotFound:
+                return ""
+            ledger = repository.ledger(proposed)
+            why = self._objection(ledger, ledger.newest(environment))
+        return f"In the open pull request, {why}" if why else ""
+
+    @contextmanager
+    def _proposal(self) -> Iterator[Branch]:
+        """Yield the proposal's branch, in a folder of its own: it is looked at again after a lost race."""
+        name = Names(self.repository.style.application).proposal(self.update.environment)
+        with self.repository.branch_named(name, Path(tempfile.mkdtemp(dir=self.folder))) as branch:
+            yield branch
 
     def _put(self, edit: overlay.Edit, images: Sequence[ImageRef]) -> str:
         """Commit and push; returns the commit, which may have been proposed before."""
@@ -190,12 +214,11 @@ class _Attempt:
             commit = branch.commit(edit.path, edit.after.encode(), message, repository.identity)
             branch.push(commit)
             return commit
-        application = repository.style.application
+        style = repository.style
         change = proposal.Change(
-            update.environment, self._overlay(), images, edit, message, repository.identity, application
+            update.environment, self._overlay(), images, edit, message, repository.identity, style.application
         )
-        apart = Path(tempfile.mkdtemp(dir=self.folder))  # it is looked at again after a lost race
-        with repository.branch_named(Names(application).proposal(update.environment), apart) as proposed:
+        with self._proposal() as proposed:
             return proposal.propose(branch, proposed, change, under_review=repository.under_review, log=self.log)
 
 

@@ -42,6 +42,28 @@ def test_a_newer_proposal_takes_the_place_of_the_bots_own(repository: GitOps, gi
     assert len(log(gitops, BRANCH)) == len(log(gitops)) + 1, "v1 is gone"
 
 
+def test_an_older_commit_does_not_take_the_place_of_a_newer_proposal(
+    repository: GitOps, gitops: Path, source: Path
+) -> None:
+    """Two pushes, whose events come in the other order: people would merge the older one."""
+    old, new = (run_git(source, "rev-parse", ref).decode().strip() for ref in ("v1.0.0^{commit}", "main"))
+    repository = replace(repository, source=git.Remote(str(source)))
+
+    def propose(sha: str | None, tag: str, *, force: bool = False, under_review: bool = True) -> UpdateResult:
+        place = replace(repository, under_review=under_review)
+        return write(place, ImageUpdate(environment="dev", tag=tag, sha=sha), "r.example", lambda _: None, force=force)
+
+    there = propose(new, "v2").commit
+    assert propose(old, "v1").skipped.startswith(
+        f"In the open pull request, dev has the newer source commit {new[:7]}: v1 would be a step back."
+    )
+    assert head(gitops, BRANCH) == there
+    assert propose(new, "v2").commit == there
+    assert propose(old, "v1", force=True).proposed
+    assert propose(new, "v2").proposed
+    assert propose(old, "v1", under_review=False).proposed, "what people closed is wanted no more"
+
+
 def test_a_reviewers_commit_stays_while_people_look_at_it(repository: GitOps, gitops: Path) -> None:
     """
     ::
