@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     checked; profiles, roles and Prefect's ``AwsCredentials`` block work without them.
     """
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, str_strip_whitespace=True)
 
     application: str = Field(
         DEFAULT,

@@ -16,6 +16,14 @@ def test_a_secret_that_ends_in_a_line_break_loses_it(ends: str, monkeypatch: pyt
     assert [each and each.get_secret_value() for each in secrets] == ["hunter2"] * 3
 
 
+def test_a_place_that_ends_in_a_line_break_loses_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = {"GITOPS_REPO": "acme/devops", "GITOPS_BRANCH": "main", "ARGOCD_SERVER": "argocd.example.com"}
+    for name, value in places.items():
+        monkeypatch.setenv(name, f" {value}\n")
+    settings = load()
+    assert {name: getattr(settings, name.lower()) for name in places} == places
+
+
 @pytest.mark.parametrize(
     ("written", "lines"),
     [

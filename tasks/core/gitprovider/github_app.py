@@ -86,6 +86,13 @@ def _ask(client: httpx.Client, method: str, path: str, app: App, repository: str
 
 def _explain(answer: httpx.Response, words: str, app: App, repository: str) -> DeliveryError:
     said = f"{answer.status_code} {words}"
+    if answer.has_redirect_location:
+        return InvalidInput(
+            f"GitHub redirects calls for {repository}: {said}",
+            "Set SOURCE_REPO and GITOPS_REPO to the repositories' present names, GITHUB_API_URL to the API's address.",
+        )
+    if "rate limit" in words.lower():
+        return Unavailable(f"GitHub gave no token for the App {app.id}: {said}")
     if answer.status_code in (401, 403):
         return AccessDenied(
             f"GitHub refused the key of the App {app.id}: {said}", "Check GITHUB_APP_ID, its key, and the clock."

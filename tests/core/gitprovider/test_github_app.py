@@ -123,6 +123,11 @@ def test_what_is_wrong_is_named(
     ("answer", "kind"),
     [
         (JSONResponse({"message": "'Expiration time' claim ('exp') is too far in the future"}, 401), AccessDenied),
+        (JSONResponse({"message": "You have exceeded a secondary rate limit."}, 403), Unavailable),
+        (
+            JSONResponse({"message": "Moved Permanently"}, 301, {"location": "/repositories/42/installation"}),
+            InvalidInput,
+        ),
         (PlainTextResponse("<html>", 200), Unavailable),
         (JSONResponse([], 200), Unavailable),
         (PlainTextResponse("Bad Gateway", 502), Unavailable),
