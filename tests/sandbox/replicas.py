@@ -111,7 +111,9 @@ def set_up(env: Mapping[str, str]) -> None:
 
 
 def main() -> int:
-    """Start everything, and wait."""
+    """Start everything, and wait for Ctrl-C or SIGTERM, also in the background of a script."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="flowise-replicas-", ignore_cleanup_errors=True) as folder:
         try:
             with (
@@ -124,10 +126,7 @@ def main() -> int:
                 signal.pause()
         except SandboxError as error:
             print(error, file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            return 0
-    return 0
+    return 1
 
 
 if __name__ == "__main__":
