@@ -123,6 +123,7 @@ def main() -> int:
                 set_up(here.environment())
                 them.add_workers(here.environment(), 2)
                 print(f"Ready: {them.server.ui_url}/v2/. Ctrl-C ends it all.")
+                print(f"For the prefect command: export PREFECT_API_URL={them.server.api_url}", flush=True)
                 signal.pause()
         except SandboxError as error:
             print(error, file=sys.stderr)
