@@ -1,5 +1,9 @@
 """The flow that starts a dead worker's runs again: which runs, how often, and that it leaves live ones alone."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,8 +26,11 @@ from prefect.states import (
 from prefect.utilities.schema_tools.hydration import HydrationContext, HydrationError, hydrate
 
 from flows.recover import RECOVERING, recover
+from flows.setup.command import set_up
+from tasks.core.settings import load
 from tests.flows.conftest import PROJECT
 from tests.sandbox.prefect_server import PrefectServer
+from tests.sandbox.until import until
 from tests.sandbox.watched import passes
 
 
@@ -37,7 +44,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def deployment(server: PrefectServer) -> UUID:
     """A deployment that no worker looks after."""
     found: Any = passes.from_source(source=str(PROJECT), entrypoint="tests/sandbox/watched.py:passes")
-    return found.to_deployment(name="for recover").apply()
+    return found.to_deployment(name="for recover", tags=["flowise"]).apply()
 
 
 def made(state: State[Any], deployment: UUID | None = None) -> UUID:
@@ -116,6 +123,44 @@ def test_a_trigger_names_the_run_if_it_is_still_in_that_state(trigger: str, take
         elif trigger != "Flowise recovery: crashed":
             with pytest.raises(HydrationError):
                 hydrate(found["parameters"], context)
+
+
+KEPT = ("name", "description", "enabled", "trigger", "actions", "actions_on_trigger", "actions_on_resolve")
+"""What an automation is replaced by; the rest is the server's."""
+
+
+@pytest.fixture
+def soon(server: PrefectServer) -> Iterator[None]:
+    """The triggers as ``prefect deploy`` makes them, with 10 s, the least that Prefect allows, instead of minutes."""
+    list(set_up(load()))
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--name", "recover"]
+    subprocess.run(command, cwd=PROJECT, env={**os.environ, **server.environment()}, check=True)
+    with httpx.Client(base_url=server.api_url, trust_env=False) as api:
+        ours = [each for each in api.post("/automations/filter").json() if each["name"].startswith("Flowise recovery")]
+        assert {each["trigger"]["within"] for each in ours} == {0, 90, 300}
+        for each in ours:
+            within = {"within": min(each["trigger"]["within"], 10)}
+            changed = {name: each[name] for name in KEPT} | {"trigger": each["trigger"] | within}
+            api.put(f"/automations/{each['id']}", json=changed).raise_for_status()
+        yield
+        for each in ours:
+            api.delete(f"/automations/{each['id']}").raise_for_status()
+
+
+@pytest.mark.usefixtures("soon")
+def test_each_trigger_finds_its_lost_run_and_no_other(server: PrefectServer, deployment: UUID) -> None:
+    """No process is behind these runs: nothing follows the state, not even a first heartbeat."""
+    lost = {"silent": Running(), "pending": Submitting(), "crashed": Crashed()}
+    found = {(f"Flowise recovery: {trigger}", str(made(state, deployment))) for trigger, state in lost.items()}
+    for state in (Suspended(timeout_seconds=86400), Completed()):
+        made(state, deployment)
+
+    def started() -> set[tuple[str, str]]:
+        query = {"flows": {"name": {"any_": [recover.name]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+        runs = httpx.post(f"{server.api_url}/flow_runs/filter", json=query, trust_env=False).json()
+        return {(run["created_by"]["display_value"], run["parameters"]["lost"]) for run in runs}
+
+    until(lambda: started() == found)
 
 
 def test_a_recovery_that_crashes_starts_no_other_one() -> None:
