@@ -3,8 +3,10 @@
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -15,10 +17,13 @@ from flows.status_command import main as flowise_status
 from tasks.clients import overlays
 from tasks.core.gitops.writer import write
 from tasks.core.models import ImageUpdate
+from tasks.core.report.links import Web
+from tasks.core.report.overview import Health, Overview, Waiting, now
 from tasks.core.settings import load
 from tests.sandbox.in_process import served
 from tests.sandbox.repositories import git
 from tests.sandbox.services import starts
+from tests.sandbox.weeks import three_weeks
 
 A, B = ("sha256:" + letter * 64 for letter in "ab")
 
@@ -143,22 +148,58 @@ def chromium() -> str:
     return found
 
 
+@pytest.fixture
+def busy(source: Path, gitops: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The board of a team at work; a stand-in says what Argo CD and Prefect would."""
+    at = now()
+    three_weeks(source, gitops, at)
+    settings = {"SOURCE_REPO": str(source), "GITOPS_REPO": str(gitops), "ARGOCD_SERVER": "argocd.example.com"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    places = {"source_repo": "acme/flowise", "gitops_repo": "acme/devops"}
+    known = Web(load().model_copy(update=places), "https://prefect.example.com/v2")
+    health = {
+        "dev": Health(status="Healthy"),
+        "staging": Health(status="Degraded", words="Pod flowise-server-5d9c7: Back-off restarting failed container."),
+        "production": Health(status="Healthy"),
+    }
+    asks = Waiting(
+        id=str(UUID(int=1)),
+        environment="production",
+        run="promote to production",
+        url="",
+        since=at - timedelta(hours=2),
+    )
+    monkeypatch.setattr(
+        board, "overview", lambda status: Overview(at=at, status=status, health=health, waiting=(asks,))
+    )
+    monkeypatch.setattr(board, "web", lambda: known)
+    with served(board.application()) as url:
+        yield url
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_looks_right_in_a_browser_without_javascript(
-    scheme: Any, get: Callable[[str], httpx.Response], chromium: str, tmp_path: Path, request: pytest.FixtureRequest
+    scheme: Any, busy: str, chromium: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     folder, told = request.config.getoption("pictures") or tmp_path, list[str]()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(java_script_enabled=False, color_scheme=scheme, viewport={"width": 1280, "height": 900})
         page.on("console", lambda said: told.append(said.text))
-        page.goto(str(get("/").url))
+        page.goto(busy)
+        page.set_viewport_size({"width": 1280, "height": 1090})
         page.screenshot(path=folder / f"board-{scheme}.png")
-        page.get_by_role("link", name="Roll back").first.click()
-        assert "Roll back dev" in page.get_by_role("heading", level=1).inner_text()
+        page.get_by_role("link", name="Roll back").last.click()
+        assert "Roll back production" in page.get_by_role("heading", level=1).inner_text()
+        page.goto(f"{busy}/deployments?environment=production")
+        page.locator("tbody a").first.click()
+        assert page.get_by_role("heading", name="Commits since").count() == 1
+        if scheme == "light":
+            page.screenshot(path=folder / "board-deployment.png")
         page.get_by_role("searchbox").fill("v1.0.0")
         page.get_by_role("button", name="Find").click()
-        assert page.locator(".pill.ok").count() == 2
+        assert page.locator(".pill.ok").count() == 3
         for width in (1280, 400):
             page.set_viewport_size({"width": width, "height": 900})
             assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing is cut off"

@@ -7,6 +7,7 @@ from threading import Thread
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from fastapi import FastAPI
 
@@ -427,6 +428,11 @@ def test_github_shows_it(
     states = [each["states"] for each in on_github.changes.deployments]
     assert states == [["in_progress", "success"], ["in_progress", "failure"]], "one for each delivery"
     assert "Degraded" in on_github.changes.statuses[-1]["description"]
+    api, runs = installation.server.api_url, f"{installation.server.ui_url}/v2/runs/flow-run/"
+    links = [each["target_url"] for each in on_github.changes.statuses]
+    ids = [link.removeprefix(runs) for link in links]
+    asked = [httpx.get(f"{api}/flow_runs/{each}", trust_env=False).json()["name"] for each in ids]
+    assert asked == ["dev v2", "dev v2", "dev v3", "dev v3"], "each links to its run in the newer UI"
 
 
 def test_a_github_that_is_away_fails_nothing(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

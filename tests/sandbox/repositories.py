@@ -62,8 +62,10 @@ def init(path: Path) -> Path:
     return path
 
 
-def commit(bare: Path, branch: str, files: Files, message: str, *, start: str | None = None) -> str:
-    """Add a commit to a branch and answer its sha, one minute after the commit before.
+def commit(
+    bare: Path, branch: str, files: Files, message: str, *, start: str | None = None, by: tuple[str, int] | None = None
+) -> str:
+    """Add a commit to a branch and answer its sha, by default one minute after the commit before.
 
     Args:
         bare: the repository.
@@ -71,10 +73,12 @@ def commit(bare: Path, branch: str, files: Files, message: str, *, start: str | 
         files: what changes, by path.
         message: the whole commit message.
         start: a commit, when the branch is new.
+        by: who commits, as ``name <address>``, and when, in seconds.
     """
     parent = start or head(bare, branch)
-    when = int(git(bare, "show", "-s", "--format=%ct", parent)) + MINUTE if parent else EPOCH
-    git(bare, "fast-import", "--quiet", stdin=_stream(f"refs/heads/{branch}", parent, when, files, message))
+    if not by:
+        by = AUTHOR, int(git(bare, "show", "-s", "--format=%ct", parent)) + MINUTE if parent else EPOCH
+    git(bare, "fast-import", "--quiet", stdin=_stream(f"refs/heads/{branch}", parent, by, files, message))
     return git(bare, "rev-parse", f"refs/heads/{branch}").decode().strip()
 
 
@@ -126,9 +130,10 @@ def _tag(bare: Path, name: str, target: str) -> None:
     git(bare, "fast-import", "--quiet", stdin=stream)
 
 
-def _stream(ref: str, parent: str | None, when: int, files: Files, message: str) -> bytes:
+def _stream(ref: str, parent: str | None, by: tuple[str, int], files: Files, message: str) -> bytes:
     """The commit in git fast-import's language."""
-    begin = f"commit {ref}\ncommitter {AUTHOR} {when} +0000\n".encode()
+    author, when = by
+    begin = f"commit {ref}\ncommitter {author} {when} +0000\n".encode()
     after = f"from {parent}\n".encode() if parent else b""
     return begin + _data(message.encode()) + after + b"".join(map(_change, files, files.values()))
 

@@ -29,10 +29,11 @@ class Segment(Value):
 
 
 class Tick(Value):
-    """A day on the axis."""
+    """A day on the axis; ``anchor`` is SVG's word for where its label begins, which the edge mustn't cut."""
 
     x: float
     label: str
+    anchor: str
 
 
 class Lane(Value):
@@ -93,7 +94,8 @@ def _ticks(start: datetime, now: datetime, days: int) -> Iterator[Tick]:
     step = max(1, round(days / 7))
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     while day > start:
-        yield Tick(x=round(_x(day, start, now), 1), label=f"{day:%-d %b}")
+        x = round(_x(day, start, now), 1)
+        yield Tick(x=x, label=f"{day:%-d %b}", anchor="end" if x > WIDTH - 3 * LETTER else "middle")
         day -= timedelta(days=step)
 
 

@@ -39,3 +39,8 @@ def test_what_was_there_for_a_minute_can_still_be_clicked() -> None:
     (lane,) = timeline([("dev", history)], NOW, 90).lanes
     assert lane.segments[1].width >= 5
     assert lane.segments[1].label == ""
+
+
+def test_the_last_days_label_is_not_cut_by_the_edge() -> None:
+    ticks = timeline([("dev", [])], NOW, 30).ticks
+    assert [each.anchor for each in ticks] == ["end", *["middle"] * (len(ticks) - 1)]
