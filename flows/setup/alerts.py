@@ -8,7 +8,7 @@ still be at work behind a broken network, and is for a person to judge.
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 from uuid import UUID
 
 from prefect.automations import Automation
@@ -46,18 +46,29 @@ event again once it is right.
 %(ui)s/events?resource={{ event.resource.id }}"""
 
 
-def automations(settings: Settings, blocks: Sequence[UUID], ui: str) -> list[Automation]:
+AS_HTML = "<pre>{% filter escape %}", "{% endfilter %}</pre>"
+"""Goes around a body for a block that sends it as HTML: what people typed stays text, and lines stay lines."""
+
+
+class Recipient(NamedTuple):
+    """A notification block, and whether it sends HTML."""
+
+    block: UUID
+    html: bool
+
+
+def automations(settings: Settings, recipients: Sequence[Recipient], ui: str) -> list[Automation]:
     """Every alert, sent to every block.
 
     Args:
         settings: the application, and when a run counts as stuck or late.
-        blocks: the notification blocks.
+        recipients: the notification blocks.
         ui: address of the Prefect UI.
     """
     link = f"{ui}/runs/flow-run/{{{{ flow_run.id }}}}"
-    message = "Message: {{ flow_run.state.message }}\n"
+    message = "Message: {{ (flow_run.state.message or '') | truncate(1500) }}\n"
     stuck, late, names = settings.alert_stuck_seconds, settings.alert_late_seconds, settings.names
-    alert = partial(_alert, names, blocks)
+    alert = partial(_alert, names, recipients)
     return [
         alert("failed", _ended_badly(names), "{{ flow_run.state.name }}: {{ flow_run.name }}", RUN + message + link),
         alert(
@@ -82,14 +93,17 @@ def automations(settings: Settings, blocks: Sequence[UUID], ui: str) -> list[Aut
 
 
 def _alert(
-    names: Names, blocks: Sequence[UUID], what: str, trigger: EventTrigger, subject: str, body: str
+    names: Names, recipients: Sequence[Recipient], what: str, trigger: EventTrigger, subject: str, body: str
 ) -> Automation:
     title = f"[{names.title}] {subject}"
     return Automation(
         name=names.alert(what),
         description="Made by flowise-setup, which keeps it as it is there; switch it off here.",
         trigger=trigger,
-        actions=[SendNotification(block_document_id=block, subject=title, body=body) for block in blocks],
+        actions=[
+            SendNotification(block_document_id=block, subject=title, body=body.join(AS_HTML) if html else body)
+            for block, html in recipients
+        ],
     )
 
 

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from flows.setup.alerts import automations
+from flows.setup.alerts import Recipient, automations
 from flows.setup.deployments import prefect_yaml
 from flows.setup.server_check import kept, read_settings
 from flows.setup.server_objects import (
@@ -209,8 +209,8 @@ def alerts(client: SyncPrefectClient, settings: Settings) -> Iterator[Row]:
             "left alone: neither ALERT_WEBHOOK_URL nor ALERT_BLOCK or another address is set",
         )
         return
-    blocks = [identity for _, identity in made]
-    for wanted in automations(settings, blocks, ui()):
+    recipients = [Recipient(identity, row.name.startswith("sendgrid-email/")) for row, identity in made]
+    for wanted in automations(settings, recipients, ui()):
         yield automation(client, wanted)
 
 

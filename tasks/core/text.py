@@ -14,7 +14,10 @@ UNSEEN = "\N{REPLACEMENT CHARACTER}"
 """What stands for a character that can't be seen."""
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
-_MENTION = re.compile(r"<(?=[!@#])")
+# Slack's, with or without "<", which Apprise adds again where one was taken away; Discord's, which need none.
+_MENTION = re.compile(
+    r"(?<=<)[!@#](?=\S)|!(?=(?i:[a-z]+)(?:\^\w+)?[ \t]*[|>])|@(?=(?i:everyone|here)\b|[A-Z0-9]+[ \t]*[|>])"
+)
 _PLAIN = re.compile(r"[\w./:@+=, #-]*")
 
 
@@ -22,12 +25,12 @@ def plain(text: str) -> str:
     """Keep what a person reads, and drop what acts on a terminal, a chat or the eye.
 
     Terminal codes go; control characters, bidirectional overrides and other invisible signs become visible;
-    ``<!channel>`` and the like lose their meaning.
+    ``<!channel>``, ``@everyone`` and the like lose their meaning.
     """
     text = _ANSI.sub("", re.sub(r"\r\n?", "\n", text))
     if not text.isprintable():
         text = "".join(each if each.isprintable() or each in "\n\t" else _visible(each) for each in text)
-    return _MENTION.sub("< ", text)
+    return _MENTION.sub(r"\g<0> ", text)
 
 
 def one_line(text: str, limit: int = LINE) -> str:

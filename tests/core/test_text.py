@@ -26,7 +26,10 @@ EVIL = (
         ("a\x00b\x07\x9b31m", "a�b��31m"),
         ("abc\u202edcba\u200b\u2066", "abc�dcba��"),
         ("a\u00a0b\u2028c", "a b c"),
-        ("<!channel> <@U1> <!here|x>", "< !channel> < @U1> < !here|x>"),
+        ("<!channel> <@U1> <!here|x> <#C1>", "<! channel> <@ U1> <! here|x> <# C1>"),
+        ("!channel> @U1> !here |x> !subteam^S1>", "! channel> @ U1> ! here |x> ! subteam^S1>"),
+        ("@everyone @here", "@ everyone @ here"),
+        ("<! channel> a != b > c! Lan <lan@example.com>", "<! channel> a != b > c! Lan <lan@example.com>"),
     ],
 )
 def test_plain(text: str, shown: str) -> None:
@@ -60,7 +63,7 @@ def test_no_line_ends_a_block_of_code() -> None:
 def test_an_error_is_plain_wherever_it_goes() -> None:
     error = BuildFailed("step 3\n\x1b[31mfailed\x1b[0m <!channel>", "\u202ehint")
     for each in (error, pickle.loads(pickle.dumps(error))):
-        assert str(each) == "step 3\nfailed < !channel>\nHint: �hint"
+        assert str(each) == "step 3\nfailed <! channel>\nHint: �hint"
 
 
 def result(**more: object) -> UpdateResult:
@@ -99,7 +102,7 @@ def test_no_page_has_anything_of_another_ones_making(page: str) -> None:
 
 def test_pages_have_whole_digests_and_what_happens_to_each_object() -> None:
     page = updated(result(objects=[ObjectChange(object="Deployment a/b", effect="restarts", images=[("x:1", "x:2")])]))
-    assert f"    - to `r/ui@{DIGEST}`\n" in page
+    assert f"    - to `r/ui` `{DIGEST[:39]}` `{DIGEST[39:]}`\n" in page
     assert "- `Deployment a/b` restarts\n    - `x:1` → `x:2`\n" in page
     assert r"**Warning:** x\`" in page
     assert literal("a_b") == r"a\_b"

@@ -13,4 +13,4 @@ def test_lines_are_plain(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapt
     say = log.info()
     say("%s took %.1f s", "\x1b[2Jbuild\r", 1.25)
     say("100% \u202e<!here>")
-    assert caplog.messages == ["build\n took 1.2 s", "100% �< !here>"]
+    assert caplog.messages == ["build\n took 1.2 s", "100% �<! here>"]

@@ -1,5 +1,6 @@
 """Alerts on a real server, from the event to the endpoint that a person reads."""
 
+import json
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from flows.setup.command import set_up
 from tasks.core.settings import load
 from tasks.runtime.notify import Kind, notify
 from tests.flows.conftest import PROJECT
-from tests.sandbox.notifications import Notifications, notifications
+from tests.sandbox.notifications import SERVICES, Notifications, Services, address, notifications, services
 from tests.sandbox.prefect_server import PrefectServer, prefect_server, used
 from tests.sandbox.services import starts
 from tests.sandbox.until import until
@@ -35,6 +36,7 @@ class Told:
 
     server: PrefectServer
     endpoint: Notifications
+    services: Services
 
     def about(self, text: str) -> list[dict[str, Any]]:
         return self.endpoint.about(text)
@@ -45,6 +47,14 @@ QUICK = {
     "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "1",
     "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
 }
+ADDRESSES = {
+    "ALERT_SLACK_URL": address("hooks.slack.com", "abcdefghijklmnopqrstuvwx"),
+    "ALERT_TEAMS_URL": address("teams.example.com", "abcdefghijkl"),
+    "ALERT_DISCORD_URL": address("discord.com", "abcdefghijkl"),
+    "ALERT_EMAIL": "ops@example.com, lan@example.com",
+    "ALERT_EMAIL_FROM": "delivery@example.com",
+    "SENDGRID_API_KEY": "SG.abcdefghijkl.mnopqrstuvwx",
+}
 SHORT = {"alert_stuck_seconds": 10, "alert_late_seconds": 10}
 
 
@@ -53,13 +63,16 @@ SHORT = {"alert_stuck_seconds": 10, "alert_late_seconds": 10}
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     """A server that was set up with alerts, with short times, and the endpoint they go to."""
     with ExitStack() as parts:
-        server = parts.enter_context(prefect_server(tmp_path_factory.mktemp("prefect"), settings=QUICK))
+        others = parts.enter_context(services(tmp_path_factory.mktemp("services")))
+        settings = QUICK | others.environment
+        server = parts.enter_context(prefect_server(tmp_path_factory.mktemp("prefect"), settings=settings))
         endpoint = parts.enter_context(notifications("part-of-a-secret"))
         parts.enter_context(used(server))
         patch = parts.enter_context(pytest.MonkeyPatch.context())
-        patch.setenv("ALERT_WEBHOOK_URL", endpoint.url)
+        for name, value in {**ADDRESSES, "ALERT_WEBHOOK_URL": endpoint.url}.items():
+            patch.setenv(name, value)
         assert list(set_up(load().model_copy(update=SHORT)))
-        yield Told(server, endpoint)
+        yield Told(server, endpoint, others)
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +118,34 @@ def test_a_failed_run_is_told_in_words_with_a_link(told: Told) -> None:
 
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_each_event_is_one_message(told: Told, kind: Kind) -> None:
-    subject = f"dev: v1 -> v2, {kind}"
-    notify(kind, "dev", subject, "By Lan.\nhttp://prefect.example/run <!channel> \x1b[31m")
+    subject = f"dev: v1 to v2, {kind}"
+    notify(kind, "dev", subject, "By Lan.\nhttp://prefect.example/run")
+    for host in SERVICES:
+        until(lambda host=host: told.services.about(host, subject))
     until(lambda: told.about(subject))
     time.sleep(1)
     assert [each["subject"] for each in told.about(subject)] == [f"[Flowise] {subject}"]
-    (message,) = told.about(subject)
-    assert "By Lan.\nhttp://prefect.example/run < !channel>" in message["body"]
+    mails = [each["personalizations"][0]["to"] for each in told.services.about("api.sendgrid.com", subject)]
+    assert sorted(to["email"] for (to,) in mails) == ["lan@example.com", "ops@example.com"]
+    for host in SERVICES.keys() - {"api.sendgrid.com"}:
+        assert len(told.services.about(host, subject)) == 1, f"{host} is told once"
+
+
+def test_nothing_that_people_typed_has_a_meaning_in_a_chat_or_a_mail(told: Told) -> None:
+    typed = "<!channel> !here> <@U0123> @U0123> @everyone <b>bold</b> \x1b[31m"
+    notify("deployed", "dev", "dev: typed", f"By {typed}\nhttp://prefect.example/run")
+    until(lambda: told.about("dev: typed") and all(told.services.about(host, "dev: typed") for host in SERVICES))
+    (message,) = told.about("dev: typed")
+    assert "By <! channel> ! here> <@ U0123> @ U0123> @ everyone" in message["body"]
     assert "\x1b" not in message["body"]
+    for host in SERVICES:
+        said = json.dumps(told.services.about(host, "dev: typed"))
+        assert not [each for each in ("<!channel", "<!here", "<@U0", "@everyone") if each in said], host
+    mail, *_ = told.services.about("api.sendgrid.com", "dev: typed")
+    html = mail["content"][0]["value"]
+    assert html.startswith("<pre>By &lt;! channel&gt;")
+    assert "&lt;b&gt;bold" in html
+    assert "\nhttp://prefect.example/run" in html
 
 
 def test_an_event_that_starts_no_run_is_told(told: Told) -> None:
