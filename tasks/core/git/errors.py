@@ -142,7 +142,7 @@ Table = tuple[tuple[str, Meaning], ...]
 
 DECLINED: Table = (
     # GitLab's and Gitea's own hooks decline the push, too, while what they ask is away.
-    (r"internal (api|server|connection)\b.*(unreachable|not accessible|error)|operation timed out", PASSING),
+    (r"internal (api|server|connection)\b.{,60}(unreachable|not accessible|error)|operation timed out", PASSING),
     (r"temporarily (read-only|unavailable)", PASSING),
     (r"pull request|merge (request|queue)", WANTS_PULL_REQUEST),
     (r"status check", WANTS_CHECKS),
@@ -171,7 +171,7 @@ PUSHES: Table = (
 
 OTHERS: Table = (
     (r"failed to sign|load (public )?key|failed to write commit object", UNSIGNED),
-    (r"mismatched algorithms|unknown (hash|object) (algorithm|format)|(un|not )support.* object format", SHA256),
+    (r"mismatched algorithms|unknown (hash|object) (algorithm|format)|(un|not )support.{,60} object format", SHA256),
     (r"host key verification failed|host identification has changed", UNKNOWN_HOST),
     (r"cannot run .?ssh|ssh: (command )?not found", NO_SSH),
     (r"unable to negotiate|no matching (host key|cipher|key exchange|mac)", NO_CIPHER),
@@ -183,7 +183,7 @@ OTHERS: Table = (
     (r"network is unreachable|no route to host|couldn't connect|failed to connect|RPC failed; curl", PASSING),
     (r"authentication failed|could not read (username|password)|(returned error:|HTTP) 40[13]\b", DENIED),
     (r"dubious ownership", FOREIGN),
-    (r"permission (to .* )?denied|insufficient permission|too many authentication", DENIED),
+    (r"permission (to .{,200} )?denied|insufficient permission|too many authentication", DENIED),
     (r"unauthorized|access denied|public key authentication|invalid key|not authorized|archived", DENIED),
     (r"not permitted to access|captcha", DENIED),
     (r"read.only|does not have write|write access .*not granted|not allowed to (push|upload|download)", DENIED),
@@ -202,7 +202,7 @@ OTHERS: Table = (
 def explain(words: str, url: str) -> DeliveryError:
     """Return git's failure as one of ours; what isn't known may be tried again."""
     told = [line for line in words.splitlines() if not NOISE.match(line.strip())]
-    meaning, said = _meaning(told), "\n".join(told).strip()[-2000:]
+    meaning, said = _meaning(told), ("\n".join(told).strip() or words.strip() or "it gave no reason")[-2000:]
     hint = meaning.hints if isinstance(meaning.hints, str) else meaning.hints[_transport(url)]
     return meaning.kind(meaning.message.format(url=url, said=said), hint.format(said=said, url=url))
 

@@ -1,5 +1,7 @@
 """What each git server says, and what it means: one row for each."""
 
+import time
+
 import pytest
 
 from tasks.core.errors import (
@@ -348,3 +350,16 @@ def test_what_a_server_says(noise: str, url: str, words: str, kind: type[Deliver
     assert hint in told.hint
     assert url in told.message
     assert "GITOPS_TOKEN" not in told.hint or url.startswith("https://"), "a token is no help over SSH"
+
+
+@pytest.mark.parametrize("word", ["internal api ", "permission to ", "unsupport ", "a -> b (", "fatal: "])
+def test_a_server_s_words_are_read_in_linear_time(word: str) -> None:
+    begun = time.monotonic()
+    for said in ("remote: {}\n ! [remote rejected] a -> main (pre-receive hook declined)", "fatal: {}"):
+        explain(said.format(word * (200_000 // len(word))), HTTPS)
+    assert time.monotonic() - begun < 5
+
+
+def test_what_says_nothing_of_its_own_is_shown_as_it_is() -> None:
+    assert "hung up unexpectedly" in explain("fatal: the remote end hung up unexpectedly", HTTPS).message
+    assert explain("", HTTPS).message == f"git could not talk to {HTTPS}: it gave no reason"
