@@ -171,9 +171,9 @@ def busy(source: Path, gitops: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         since=at - timedelta(hours=2),
     )
     monkeypatch.setattr(
-        board, "overview", lambda status: Overview(at=at, status=status, health=health, waiting=(asks,))
+        board_snapshots, "overview", lambda status: Overview(at=at, status=status, health=health, waiting=(asks,))
     )
-    monkeypatch.setattr(board, "web", lambda: known)
+    monkeypatch.setattr(board_snapshots, "web", lambda: known)
     with served(board.application()) as url:
         yield url
 
