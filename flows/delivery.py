@@ -15,7 +15,7 @@ from tasks.find_deployment import find_earlier
 from tasks.github_status import shown_on_github
 from tasks.last_good import last_good, remember
 from tasks.pull_request import await_merge, close_pull_request, open_pull_request
-from tasks.rollout import check_health, rollout
+from tasks.rollout import check_health, failing_endpoint, rollout
 from tasks.runtime.cancellation import said_if_stopped
 from tasks.runtime.concurrency import one_run_in
 from tasks.runtime.skipped import value_of
@@ -36,6 +36,7 @@ def deliver(
     """
     if not update.workflow_run_id:  # by it the commit is recognised if the answer to its push is lost
         update = update.model_copy(update={"workflow_run_id": flow_run.id})
+    before = "" if dry_run else failing_endpoint(update.environment)
     result = write(update, force, dry_run, needed(update.environment), origin)
     while result.pending:
         result = write(update, force, dry_run, ask(update, result, refresh_status), origin)
@@ -46,7 +47,7 @@ def deliver(
     elif update.environment in load().pull_requests and not (result.changed or result.skipped or dry_run):
         close_pull_request(update, result)
     if not (result.proposed or result.skipped or dry_run):
-        result = shown_on_github(update, partial(roll_out_or_back, update, result))
+        result = shown_on_github(update, partial(roll_out_or_back, update, result, before))
     summarize_update(update, result)
     return result
 
@@ -59,13 +60,14 @@ def write(
         return value_of(update_kustomization(update, force, dry_run, approval, origin))
 
 
-def roll_out_or_back(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
+def roll_out_or_back(update: ImageUpdate, result: UpdateResult, before: str) -> UpdateResult:
     """See the commit into the cluster; if it is refuted there, bring back what was good before, where that is wanted.
 
-    What is not known to have failed stays: only ``RolloutFailed`` is evidence.
+    What is not known to have failed stays: only ``RolloutFailed`` is evidence, and an endpoint that failed before the
+    deployment is none.
     """
     try:
-        return roll_out(update, result)
+        return roll_out(update, result, before)
     except RolloutFailed as failure:
         # What this run did not write it does not take back, and nor does a rollback.
         ours = result.changed and not (result.origin and result.origin.restores)
@@ -74,12 +76,12 @@ def roll_out_or_back(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
         raise taken_back(update, failure) from failure
 
 
-def roll_out(update: ImageUpdate, result: UpdateResult) -> UpdateResult:
+def roll_out(update: ImageUpdate, result: UpdateResult, before: str = "") -> UpdateResult:
     """See the commit into the cluster, and its endpoint answer."""
     with said_if_stopped(WRITTEN % result.commit[:7]):
         arrived = value_of(rollout(result))
         if arrived.status not in ("superseded", "suspended"):
-            arrived = arrived.model_copy(update={"endpoint": value_of(check_health(result))})
+            arrived = arrived.model_copy(update={"endpoint": value_of(check_health(result, before))})
     if arrived.status == "healthy" or arrived.endpoint:
         remember(update, return_state=True)  # what cannot be remembered is deployed all the same
     return result.model_copy(update={"rollout": arrived})

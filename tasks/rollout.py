@@ -65,11 +65,15 @@ def rollout(result: UpdateResult) -> Rollout:
 
 
 @task(name="health-check", task_run_name="health-check {result.environment} {result.tag}")
-def check_health(result: UpdateResult) -> str:
+def check_health(result: UpdateResult, before: str = "") -> str:
     """Ask the environment's endpoint until it answers well; returns the answer, or nothing without an endpoint.
 
+    Args:
+        result: what was deployed.
+        before: what the endpoint answered before that, if it failed already.
+
     Raises:
-        RolloutFailed: it answered each of ``HEALTH_TRIES`` with a 5xx.
+        RolloutFailed: it answered each of ``HEALTH_TRIES`` with a 5xx, and didn't before the deployment.
         Inconclusive: it did not answer well, and that may have other reasons than the deployment.
     """
     from tasks.core.rollout.health import check_endpoint  # noqa: PLC0415
@@ -78,7 +82,21 @@ def check_health(result: UpdateResult) -> str:
     endpoint = settings.endpoint(result.environment)
     if not endpoint:
         return skipped(f"No endpoint of {result.environment} is set.", "")
-    return check_endpoint(endpoint, settings.health_path, settings.health_tries, settings.health_seconds, log)
+    try:
+        return check_endpoint(endpoint, settings.health_path, settings.health_tries, settings.health_seconds, log)
+    except RolloutFailed as failure:
+        if not before:
+            raise
+        said = f"{failure.message} Before the deployment it answered {before.rstrip('.')}."
+        raise Inconclusive(said, failure.hint) from None
+
+
+def failing_endpoint(environment: Environment) -> str:
+    """Return what the environment's endpoint answers if it fails already; empty if it doesn't, or there is none."""
+    from tasks.core.rollout.health import failing_now  # noqa: PLC0415
+
+    endpoint = load().endpoint(environment)
+    return failing_now(endpoint, load().health_path) if endpoint else ""
 
 
 @task(name="check-running", task_run_name="check-running {deployment.environment} {deployment.tag}", **RETRIES)

@@ -85,7 +85,7 @@ class PushRefused(Terminal):
 
 
 class RolloutFailed(Terminal):
-    """A commit is refuted: its sync failed, it is Degraded, or its endpoint answers 5xx; the message says why."""
+    """A commit is refuted: its sync failed, it is Degraded, or its endpoint answers 5xx since; the message says why."""
 
 
 class Inconclusive(Terminal):

@@ -283,7 +283,8 @@ class Settings(BaseSettings):
     auto_rollback: Annotated[tuple[Environment, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (),
         description="Environments that go back to the last good deployment when Argo CD gives evidence against a"
-        " rollout, or the environment's endpoint answers 5xx on every try. Anything else undoes nothing.",
+        " rollout, or the environment's endpoint answers 5xx on every try and didn't before. Anything else undoes"
+        " nothing.",
     )
     pull_requests: Annotated[tuple[Environment, ...], NoDecode, BeforeValidator(_listed)] = Field(
         (),

@@ -101,10 +101,21 @@ def test_a_failed_endpoint_is_taken_back(
     monkeypatch.setenv("AUTO_ROLLBACK", "dev,staging")
     deploy("v1", GOOD)
     good = overlay(installation)
-    endpoint[:] = [503, 503, 503, 200]
+    endpoint[:] = [200, 503, 503, 503, 200]
     with pytest.raises(RolledBack, match="503"):
         deploy("v2", BETTER)
     assert overlay(installation) == good
+
+
+def test_an_endpoint_that_failed_before_is_no_evidence(
+    argo: ArgoCD, endpoint: list[int], installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTO_ROLLBACK", "dev")
+    deploy("v1", GOOD)
+    endpoint[:] = [502, 503]
+    with pytest.raises(Inconclusive, match=r"503 pong\. Before the deployment it answered 502 pong\."):
+        deploy("v2", BETTER)
+    assert BETTER in overlay(installation)
 
 
 def test_where_nobody_asked_for_it_the_commit_stays(argo: ArgoCD, installation: Installation) -> None:
@@ -198,7 +209,7 @@ def test_a_newer_deployment_before_the_rollback_wins(
 ) -> None:
     deploy("v1", GOOD)
 
-    def somebody_is_faster(_: Any) -> str:
+    def somebody_is_faster(*_: Any) -> str:
         by_hand(installation, BETTER, BAD)
         raise RolloutFailed("The endpoint does not answer.")
 
@@ -217,7 +228,7 @@ def test_what_a_run_did_not_write_it_does_not_take_back(
     deploy("v1", GOOD)
     deploy("v2", BETTER)
     count = len(log(installation.gitops))
-    endpoint[:] = [503]
+    endpoint[:] = [200, 503]
     with pytest.raises(RolloutFailed, match="503") as caught:
         deploy("v2", BETTER)
     assert type(caught.value) is RolloutFailed

@@ -31,7 +31,7 @@ def test_what_does_not_become_healthy_fails_the_run(argo: ArgoCD, installation: 
 def test_an_endpoint_that_does_not_answer_fails_the_run(
     argo: ArgoCD, endpoint: list[int], installation: Installation
 ) -> None:
-    endpoint[:] = [503]
+    endpoint[:] = [200, 503]  # before the deployment, and after it
     with pytest.raises(RolloutFailed, match="503"):
         update_flowise_deployment("dev", "v1", server_digest=SERVER, ui_digest=UI)
 

@@ -36,8 +36,8 @@ def check_endpoint(
         Inconclusive: no try got a 2xx, and not all of them a 5xx. An endpoint that cannot be reached, redirects to a
             login page or asks for credentials says nothing about the deployment.
     """
-    url, last, errors = http_url(endpoint, path, "The endpoint"), "", 0
-    with httpx.Client(trust_env=not on_loopback(url.netloc.decode())) as client:
+    url, last, errors = _url(endpoint, path), "", 0
+    with _client(url) as client:
         for attempt in range(tries):
             time.sleep(seconds if attempt else 0)
             status, answer = _ask(client, url, timeout)
@@ -54,6 +54,18 @@ def check_endpoint(
     )
 
 
+def failing_now(endpoint: str, path: str, timeout: float = 5) -> str:
+    """Return what an endpoint answers at this moment if that is a 5xx; empty otherwise.
+
+    Raises:
+        InvalidInput: ``endpoint`` is neither a host nor a URL.
+    """
+    url = _url(endpoint, path)
+    with _client(url) as client:
+        status, answer = _ask(client, url, timeout)
+    return answer if status // 100 == 5 else ""
+
+
 def check_now(endpoint: str, path: str, timeout: float = 10) -> None:
     """Make sure that an endpoint is healthy at this moment.
 
@@ -65,6 +77,14 @@ def check_now(endpoint: str, path: str, timeout: float = 10) -> None:
         check_endpoint(endpoint, path, 1, 0, lambda _: None, timeout)
     except (RolloutFailed, Inconclusive) as failure:
         raise NotProven(failure.message, "Fix it there first, or promote with force.") from None
+
+
+def _url(endpoint: str, path: str) -> httpx.URL:
+    return http_url(endpoint, path, "The endpoint")
+
+
+def _client(url: httpx.URL) -> httpx.Client:
+    return httpx.Client(trust_env=not on_loopback(url.netloc.decode()))
 
 
 def _ask(client: httpx.Client, url: httpx.URL, timeout: float) -> tuple[int, str]:

@@ -10,9 +10,10 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from tasks.core.errors import Inconclusive, InvalidInput, RolloutFailed
-from tasks.core.rollout.health import check_endpoint
+from tasks.core.rollout.health import check_endpoint, failing_now
 from tasks.core.settings import Settings
 from tests.sandbox.in_process import served
+from tests.sandbox.processes import free_port
 
 PATH = "/api/v1/ping"
 
@@ -63,6 +64,13 @@ def test_never_healthy(server: Server) -> None:
         check_endpoint(server.url, PATH, 3, 0, lambda _: None)
     assert caught.value.message.endswith("after 3 tries. Its last answer: 503 no upstream.")
     assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize(("status", "said"), [(200, ""), (404, ""), (500, "500 so it is"), (503, "503 so it is")])
+def test_whether_it_fails_already(server: Server, status: int, said: str) -> None:
+    server.answers = [PlainTextResponse("so it is", status)]
+    assert failing_now(server.url, PATH) == said
+    assert failing_now(f"http://127.0.0.1:{free_port()}", PATH) == ""
 
 
 @pytest.mark.parametrize("status", [401, 404, 429])
