@@ -112,7 +112,7 @@ COPY --from=compile /index.js /app/
 _LARGE = f"""\
 {_BASE}
 FROM base
-RUN head -c {{megabytes}}M /dev/urandom > /modules
+RUN head -c {{megabytes}}m /dev/urandom > /modules
 COPY packages/{{part}} /app
 {_END}"""
 
