@@ -82,7 +82,7 @@ def style() -> Response:
 
 @router.get("/healthz")
 def healthz() -> dict[str, str]:
-    """Answer whoever watches the process."""
+    """Answer health checks."""
     return {"status": "ok"}
 
 

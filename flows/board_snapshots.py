@@ -24,7 +24,7 @@ SHOWN = 200
 
 
 class Snapshots:
-    """The newest board, made anew when somebody looks and it is no longer fresh.
+    """The current board, rebuilt when a page is asked for and it is no longer fresh.
 
     Args:
         folder: for a copy of the source commits.

@@ -39,7 +39,9 @@ def deliver(
     before = "" if dry_run else failing_endpoint(update.environment)
     result = write(update, force, dry_run, needed(update.environment), origin)
     while result.pending:
-        result = write(update, force, dry_run, ask(update, result, refresh_status), origin)
+        approval = ask(update, result, refresh_status)
+        before = failing_endpoint(update.environment)  # a person may have taken hours
+        result = write(update, force, dry_run, approval, origin)
     if result.proposed:
         result = open_pull_request(update, result)
         if load().merge_wait:

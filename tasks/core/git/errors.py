@@ -140,10 +140,13 @@ ONLY_BY_NAME = r"unadvertised object|want [0-9a-f]+ not valid"
 
 Table = tuple[tuple[str, Meaning], ...]
 
-DECLINED: Table = (
-    # GitLab's and Gitea's own hooks decline the push, too, while what they ask is away.
+HOOK_AWAY: Table = (
     (r"internal (api|server|connection)\b.{,60}(unreachable|not accessible|error)|operation timed out", PASSING),
     (r"temporarily (read-only|unavailable)", PASSING),
+)
+"""What GitLab's and Gitea's own hooks say when they decline a push because what they ask is away."""
+
+WANTED: Table = (
     (r"pull request|merge (request|queue)", WANTS_PULL_REQUEST),
     (r"status check", WANTS_CHECKS),
     (r"verified signature|must be signed|(gpg|ssh) signature|signed commits|unsigned", WANTS_SIGNATURE),
@@ -151,8 +154,10 @@ DECLINED: Table = (
     (r"forge (author|committer)|(committer|author)('s)? (e-?mail|name|address)|not registered in your", WANTS_AUTHOR),
     (r"\bauthor '|private email|email privacy", WANTS_AUTHOR),
     (r"GH006", WANTS_PULL_REQUEST),
-    (r"", REFUSED),
 )
+"""What a server, or its hook, asks of a commit."""
+
+DECLINED: Table = (*HOOK_AWAY, *WANTED, (r"", REFUSED))
 """What a hook says when it declines a push; any other words are its own, and final."""
 
 PUSHES: Table = (
@@ -162,7 +167,7 @@ PUSHES: Table = (
     (r"non-fast-forward|fetch first|stale info|failed to lock|lock.?fail|cannot lock ref|lock error|TF401028", LOST),
     (r"incorrect old value provided|reference already exists", LOST),
     (r"internal (server )?error|time[d ]?.?out|unavailable|temporar|try again|commit_refs|abnormal exit", PASSING),
-    *DECLINED[2:-1],
+    *WANTED,
     (r"TF402455|refs/for/", WANTS_PULL_REQUEST),
     (r"protected|prohibit|not (permitted|allowed|authorized)|violat|den(y|ied)|refus|reject|declin|must", REFUSED),
     (r"GH0\d\d|VS40\d+|TF40\d+|currently checked out|shallow update|funny refname", REFUSED),

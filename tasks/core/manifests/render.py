@@ -56,7 +56,7 @@ def kustomize() -> list[str]:
 def render(sources: Sources, change: tuple[str, bytes], folder: Path) -> tuple[str | None, str]:
     """Render an overlay as it is and with one file changed.
 
-    Where kustomize can't make sense of it as it is, but of the changed one, the first is ``None``: it was mended.
+    The first is ``None`` if kustomize can render only the changed overlay: the change repairs it.
 
     Args:
         sources: what the overlay reaches.

@@ -19,7 +19,7 @@ PASSING = re.compile(
     r"|: Unauthorized$|asked for the client to provide credentials|cluster '[^']*' is disabled",
     re.IGNORECASE,
 )
-"""Words for what passes or is no fault of the commit, in gRPC's, Go's and Kubernetes' own terms."""
+"""Words for what passes or isn't the commit's fault, in gRPC's, Go's and Kubernetes' own terms."""
 
 TERMINATED = re.compile(r"operation terminated", re.IGNORECASE)
 """What Argo CD says of an operation that was ended: by a person, or by a time limit of its own."""

@@ -67,11 +67,11 @@ class Goal:
             app: the application.
             running: images of its pods, from the resource tree; those of its own summary by default.
         """
-        status = app.status
+        status, overridden = app.status, self.overridden(app)
         found = [
             (not app.metadata.deletion_timestamp, "it is being deleted"),
             (self.compared(app), _compared_words(app)),
-            (not self.overridden(app), self.overridden(app)),
+            (not overridden, overridden),
             (not app.in_progress, f"an operation is in progress: {operation_words(app)}"),
             (succeeded(status.operation_state), f"the last operation is {operation_words(app)}"),
             (seen_after_operation(app), "Argo CD did not look at it since the operation"),
